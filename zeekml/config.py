@@ -9,17 +9,20 @@ import ipaddress
 import math
 import re
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from zeekml.alerts.also import read_also
+from zeekml.core.text import printable
 from zeekml.detection.notice import SEVERITIES
 from zeekml.errors import ConfigError
 from zeekml.features.feature_schema import LOCAL_NETS, MOST_RECORDS
 from zeekml.readers.events.event_schema import CONTEXT_HOLD
 from zeekml.readers.flow_schema import SURICATA_HOLD
+from zeekml.sink_config import SINK_TYPES, AnySink, check_sink
 
 DEFAULT_CONFIG: Final = Path("/etc/zeekml/zeekml.toml")
 """Read when it exists and no other file is named."""
@@ -69,6 +72,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     journal_mb: int = 1024
     # seconds of lag from which on records are passed over to catch up; 0 for never
     shed_lag: float = 0.0
+    sinks: dict[str, AnySink] = {}  # where notices of zeekml watch are pushed to, by name
 
 
 MAX_HOLD: Final = 300.0
@@ -103,12 +107,34 @@ def load_config(path: Path | None = None) -> Config:
         deep = "nested too deeply; no setting needs that"
         why = deep if isinstance(error, RecursionError) else error
         raise ConfigError(f"{path}: not valid TOML: {why}") from error
+    sinks = _sinks(path, text, values.pop("sinks", {}))
     try:
-        config = msgspec.convert(values, Config)
+        config = msgspec.structs.replace(msgspec.convert(values, Config), sinks=sinks)
         _check(config)
     except (msgspec.ValidationError, ValueError) as error:
         raise ConfigError(_located(path, text, str(error))) from error
     return config
+
+
+def _sinks(path: Path, text: str, tables: object) -> dict[str, AnySink]:
+    """The `[sinks.NAME]` tables, each by itself, so that a mistake can be told with its line."""
+    if not isinstance(tables, dict) or not all(isinstance(t, dict) for t in tables.values()):
+        raise ConfigError(_located(path, text, "must be tables [sinks.NAME] - at `$.sinks`"))
+    sinks: dict[str, AnySink] = {}
+    kinds: dict[str, type[AnySink]]
+    kinds = {str(kind.__struct_config__.tag): kind for kind in SINK_TYPES}
+    for name, table in tables.items():
+        kind = kinds.get(str(table.get("type")))
+        try:
+            if kind is None:
+                raise ValueError(f"must be one of {', '.join(kinds)} - at `$.type`")
+            sink: AnySink = msgspec.convert(table, kind)
+            check_sink(name, sink)
+            sinks[name] = sink
+        except (msgspec.ValidationError, ValueError) as error:
+            known = ("type", *kind.__struct_fields__) if kind is not None else ()
+            raise ConfigError(_located(path, text, str(error), known, name)) from error
+    return sinks
 
 
 def _check(config: Config) -> None:
@@ -146,17 +172,38 @@ def _check(config: Config) -> None:
             raise ValueError(f"must be at most {MAX_HOLD:g} - at `$.{key}`")
 
 
-def _located(path: Path, text: str, problem: str) -> str:
-    """The problem with the line of the key it is about, as far as the message tells."""
-    key = re.search(r"unknown field `(\w+)`", problem) or re.search(r"`\$\.(\w+)", problem)
+def _located(
+    path: Path,
+    text: str,
+    problem: str,
+    known: Iterable[str] = Config.__struct_fields__,
+    sink: str | None = None,
+) -> str:
+    """The problem with the line of the key it is about, as far as the message tells.
+
+    With `sink`, the key is one of that sink's table.
+    """
+    key = re.search(r"unknown field `([^`]+)`", problem) or re.search(r"`\$\.(\w+)", problem)
     what = problem.split(" - at ")[0]
     if "unknown field" in problem and key:
-        known = ", ".join(Config.__struct_fields__)
-        what = f"unknown key '{key[1]}'; known keys are {known}"
+        what = f"unknown key '{printable(key[1], 60)}'; known keys are {', '.join(known)}"
     elif key:
         what = f"{key[1]}: {what}"
-    if key:
-        for number, line in enumerate(text.splitlines(), 1):
-            if re.match(rf"\s*['\"]?{key[1]}['\"]?\s*=", line):
-                return f"{path}:{number}: {what}"
-    return f"{path}: {what}"
+    section = ""
+    if sink is not None:
+        section = f"sinks.{sink}"
+        what = f"sink {printable(sink, 80)}: {what}"
+    line = _line_of(text, key[1] if key else "", section)
+    return f"{path}:{line}: {what}" if line else f"{path}: {what}"
+
+
+def _line_of(text: str, key: str, section: str) -> int:
+    """The line on which a table has a key, or else the one on which it begins; 0 if unknown."""
+    here, begins = "", 0
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(?:#.*)?$", line):
+            here = re.sub(r"['\"\s]", "", header[1])
+            begins = number if here == section or (not begins and here == key) else begins
+        elif here == section and key and re.match(rf"\s*['\"]?{re.escape(key)}['\"]?\s*=", line):
+            return number
+    return begins

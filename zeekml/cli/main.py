@@ -27,6 +27,7 @@ from zeekml.cli.features import features
 from zeekml.cli.label import label
 from zeekml.cli.rules import rules
 from zeekml.cli.score import score
+from zeekml.cli.sinks import sinks
 from zeekml.cli.train import train
 from zeekml.cli.watch import watch
 from zeekml.core.text import printable
@@ -59,7 +60,7 @@ def cli() -> None:
 
 for _command in (score, watch, explain, calibrate, dashboard, label, adapt, features):
     cli.add_command(_command)
-for _command in (datasets, train, evaluate, bundle, rules, check):
+for _command in (datasets, train, evaluate, bundle, rules, sinks, check):
     cli.add_command(_command)
 
 

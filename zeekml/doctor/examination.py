@@ -12,6 +12,7 @@ from zeekml.doctor.access import Account
 from zeekml.doctor.directories import examine_feed, examine_out, examine_state
 from zeekml.doctor.finding import Check, Finding
 from zeekml.doctor.logs import chosen_logs, examine_log
+from zeekml.doctor.sinks import examine_sink
 from zeekml.doctor.suricata_commands import examine_suricata_socket
 from zeekml.errors import BundleError, ConfigError, DataError
 from zeekml.readers.formats.zeek_header import Header
@@ -68,6 +69,7 @@ def examine(wanted: Wanted, root: Path = Path("/")) -> list[Finding]:
     if config.suricata_socket is not None:
         findings += examine_suricata_socket(Path(config.suricata_socket), account)
     findings += _models_and_rules(wanted, config)
+    findings += [examine_sink(name, sink, account) for name, sink in config.sinks.items()]
     findings += [machine.examine_notifications(), machine.examine_open_files()]
     return [*findings, *machine.examine_unit(root)]
 

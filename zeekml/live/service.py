@@ -37,11 +37,12 @@ from zeekml.live.outputs.live_outputs import LiveOutputs
 from zeekml.live.sensor_feeds import SensorFeeds
 from zeekml.live.shadow import Shadow
 from zeekml.live.startup import Startup
-from zeekml.live.state.database import IncidentLine
+from zeekml.live.state.database import IncidentLine, Mark
 from zeekml.live.stream import SHED, LiveStream, PollResult
 from zeekml.live.tail.file_events import FileEvents
 from zeekml.live.tail.inputs import StreamLogs
 from zeekml.outputs import ENRICHED, EVE_JSON, NOTICE_LOG, OutputOptions, refuse_nested
+from zeekml.sinks.push import Push
 
 log = logging.getLogger("zeekml.watch")
 
@@ -51,6 +52,7 @@ that are worth the effort."""
 
 POLL: Final = 0.25
 CHECK_EVERY: Final = 1.0  # seconds between looks at whether outputs and allowlist are in place
+_DRAIN: Final = 10.0  # most seconds for sinks at the end of the input
 _RETRY: Final = (0.2, 5.0)  # seconds between tries to write, from the first to the last
 _TRIM_EVERY: Final = 60.0  # seconds between two times that memory no longer needed is given back
 _FIRST_TRIM: Final = 5.0  # seconds after the start until the first time
@@ -104,6 +106,7 @@ class Watcher:
         self._stop = False
         self._reload = False
         self._incidents: list[IncidentLine] = []
+        self._said: list[bytes] = []  # about the watch itself, since the queue of sinks took it
         self._complaint = ""
         self._manager = ServiceManager.from_environment()
         self._checked = self._quiet_since = clock()
@@ -122,6 +125,8 @@ class Watcher:
             self.policy = load_policy(job.rules)
             self.policy.thresholds(self.bundle.manifest.thresholds)
             self._allowlist = AllowlistReloader(job.rules)
+            self._push = Push(job.config.sinks, job.state, wall)
+            stack.callback(self._push.close)
             self._reporter = Reporter(job, self.bundle, self.policy, self.state, clock, wall)
             kept = {NOTICE_LOG: self.state.notice_lines, EVE_JSON: self.state.alert_lines}
             opening, marks = self._reporter.opening, self.state.marks()
@@ -212,17 +217,21 @@ class Watcher:
                 self._sleep(max(LINGER - (self._clock() - begun), 0.0))
         self._manager.stopping()
         self.checkpoint()
+        if not self._stop:
+            self._push.drain(_DRAIN, lambda: self._stop)
         log.info("stopped: %s", self._reporter.status(self.streams))
-        self._reporter.publish(self.streams, up=False, now=True)
+        self._reporter.publish(self.streams, self._push.figures(), up=False, now=True)
 
     def start(self) -> None:
         """Say what is watched, and commit against what the outputs hold now."""
         shortened = [*self.outputs.shortened, *self.feeds.shortened]
         cut = [problems.output_shortened(*lost) for lost in shortened]
         self._say(self._reporter.of_watch(ProblemKind.OUTPUT, cut))
-        self._say(self._reporter.start(self.streams, self._file_events.problem))
+        problem = self._file_events.problem
+        self._say(self._reporter.start(self.streams, self._push.names, problem))
         self._persist(self.streams)
         self.feeds.publish(now=True)
+        self._push.start()
         self._quiet_since = self._clock()
 
     def step(self) -> float | None:
@@ -282,7 +291,8 @@ class Watcher:
             self._take(stream, result)
             if result.progress:
                 changed.append(stream)
-        health = self._reporter.observe(self.streams, self.feeds.suricata)
+        sinks = self._push.figures()
+        health = self._reporter.observe(self.streams, self.feeds.suricata, sinks)
         self._say(health)
         if changed or health:
             self._persist(changed)
@@ -308,6 +318,7 @@ class Watcher:
         """Write notices about the health of sensor and watch to whatever takes notices."""
         self.outputs.add_health(notices)
         self.feeds.add(notices)
+        self._said += map(encode_json, notices)
 
     def _settle(self) -> None:
         """Do what the streams have decided, once that is committed."""
@@ -332,8 +343,7 @@ class Watcher:
                 if missing is not None:
                     found = problems.state_put_back(str(self._job.state), missing)
                     self._say(self._reporter.of_watch(ProblemKind.STATE, [found]))
-                self.outputs.flush()
-                marks = {**self.outputs.marks, **self.feeds.flush()}
+                marks = self._flush()
                 notes = self._reporter.notes(last=anchor)
                 self.state.commit(commits, marks, self._incidents, notes)
                 break
@@ -348,6 +358,7 @@ class Watcher:
                 pause = min(2 * pause, most)
         self.outputs.committed()
         self.feeds.committed(self._incidents)
+        self._push.release()
         for stream, commit in zip(streams, commits, strict=True):
             stream.committed(commit)
         self._incidents.clear()
@@ -355,6 +366,15 @@ class Watcher:
             log.warning("written again; nothing was lost meanwhile")
             self._complaint = ""
             self._manager.status(self._reporter.status(self.streams))
+
+    def _flush(self) -> dict[str, Mark]:
+        """Bring to disk what is to be sent, and then the outputs: no line there is forgotten."""
+        self._push.add([*(incident.line for incident in self._incidents), *self._said])
+        self.outputs.flush()
+        marks = {**self.outputs.marks, **self.feeds.flush()}
+        # the queue has them; incidents are committed with the state, too
+        self._said.clear()
+        return marks
 
     def _complain(self, error: OutputError) -> None:
         """Say once what is wrong, the same again is no news; raise what waiting does not help."""
@@ -368,7 +388,7 @@ class Watcher:
     def _look_after(self) -> None:
         """What is done now and then, whether or not there are records."""
         self._manager.watchdog()
-        if self._reporter.publish(self.streams):
+        if self._reporter.publish(self.streams, self._push.figures()):
             if not self._complaint:
                 self._manager.status(self._reporter.status(self.streams))
             if self._shadow is not None:
@@ -393,8 +413,7 @@ class Watcher:
         """Make new files in the place of those that were renamed or removed."""
         try:
             if self.state.in_place:
-                self.outputs.flush()
-                self.feeds.flush()
+                self._flush()
             else:
                 self._persist(())
         except OutputError as error:

@@ -20,9 +20,9 @@ from typing import Final
 
 from zeekml.core.file_stamp import Stamp, stamp_of
 from zeekml.core.text import printable
+from zeekml.core.transactions import transaction
 from zeekml.ensemble.classes import THREATS
 from zeekml.errors import InputError, OutputError
-from zeekml.live.state.state_directory import transaction
 
 LABELS_FILE: Final = "labels.sqlite"
 FLOW: Final = "flow:"

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from small_disk import FULL, SmallDisk
 from unprivileged import ROOT, run_unprivileged
 
+from zeekml.core import held_database
 from zeekml.core.directory_lock import TakenError
 from zeekml.errors import StateFileError
 from zeekml.live.state import database as state_module
-from zeekml.live.state import state_directory as state_place
 from zeekml.live.state.database import IncidentLine, JournalRow, Mark, Snapshot, State, StreamCommit
 from zeekml.readers.stream_clock import ClockState
 
@@ -504,7 +504,7 @@ def test_starting_and_ending_on_a_full_disk(small_disk: SmallDisk) -> None:
 def test_somebody_reads_and_somebody_writes(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(state_place, "_PATIENCE", 0.1)
+    monkeypatch.setattr(held_database, "_PATIENCE", 0.1)
     state = State(directory)
     state.commit([step(0)])
     other = sqlite3.connect(directory / "state.db", isolation_level=None)

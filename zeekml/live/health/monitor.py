@@ -30,6 +30,8 @@ from zeekml.live.health.checks import Remembered, StreamChecks
 from zeekml.live.health.figures import StreamFigures
 from zeekml.live.health.problems import HealthFinding, ProblemKind
 from zeekml.live.tail.events import Cause, Gap, Recovered, Trouble
+from zeekml.sinks.push import SinkFigures
+from zeekml.sinks.sink_filter import about_sink
 
 Clock = Callable[[], float]
 
@@ -149,6 +151,15 @@ class HealthMonitor:
         """Tell that the journal of the context is of no use for this reason."""
         self._at(stream)
         return self._report_once(stream, ProblemKind.CONTEXT, problems.context_lost(reason))
+
+    def sink(self, figures: SinkFigures) -> list[HealthNotice]:
+        """Take how a sink stands at this moment; to be called often."""
+        stream = about_sink(figures.name)
+        self._at(stream)
+        finding = problems.sink_fails(figures)
+        if finding is None and (figures.failing or not figures.succeeded):
+            return []  # after a restart it is not known yet
+        return self._open_or_close(stream, ProblemKind.SINK, finding)
 
     def of_watch(self, kind: ProblemKind, finding: HealthFinding) -> HealthNotice:
         """Tell of what happened to the watch's own files, each time."""

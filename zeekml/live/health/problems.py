@@ -11,9 +11,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Self
 
-from zeekml.core.units import amount_of_data, counted
+from zeekml.core.units import amount_of_data, counted, duration
 from zeekml.feeds.suricata_feed import SuricataTrouble
 from zeekml.live.tail.events import Cause, Gap, Trouble
+from zeekml.sinks.push import SinkFigures
+
+SINK_AFTER: Final = 300.0
+"""Seconds for which a sink may fail before that is a problem."""
 
 
 class ProblemKind(StrEnum):
@@ -35,6 +39,7 @@ class ProblemKind(StrEnum):
     BEHIND = "behind", "no longer behind"
     CLOCK = "clock", "times of the records agree with this machine's clock again"
     DROPS = "drops", "the sensor loses no more packets"
+    SINK = "sink", "notices go out again"
     TROUBLE = "trouble", "the log can be read again"
     DRIFT = "drift", "the bundle fits the traffic again"
     SURICATA = "suricata", "Suricata's datasets hold the listed hosts again"
@@ -150,4 +155,21 @@ def state_put_back(directory: str, missing: str) -> HealthFinding:
         "nothing was lost or is repeated, but a watch that is started without its state begins "
         "anew and repeats notices; see who removes files there",
         details={"directory": directory, "missing": missing},
+    )
+
+
+def sink_fails(figures: SinkFigures) -> HealthFinding | None:
+    """Notices do not get through to a sink; None while that is no problem yet."""
+    failing, dead = figures.failing >= SINK_AFTER, figures.tally.dead
+    if not failing and not figures.overflowed:
+        return None
+    told = f"no notice got through for {duration(figures.failing)}: {figures.told}"
+    if not failing:
+        told = "more notices come than its receiver takes; the oldest are given up"
+    return HealthFinding(
+        f"{told}; {counted(figures.waiting, 'notice')} waiting, {dead:,} given up so far",
+        f"it goes to {figures.target}; notice.log has them all, and what waits goes out when this "
+        f"is over; see `zeekml sinks status`, and try `zeekml sinks test {figures.name}`",
+        "high",
+        {"waiting": figures.waiting, "dead": dead, "seconds": round(figures.failing)},
     )

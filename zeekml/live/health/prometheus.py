@@ -7,7 +7,7 @@ The file is replaced as a whole, so that a reader never sees half of it. Its nam
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +19,7 @@ from zeekml.ensemble.bundle import Bundle
 from zeekml.feeds.suricata_feed import SuricataStatus
 from zeekml.live.stream import SHED, LiveStream
 from zeekml.live.tail.events import Cause
+from zeekml.sinks.push import SinkFigures
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -35,6 +36,7 @@ _NO_NOTICES: Final = dict.fromkeys(NOTES.values(), 0)
 def render(
     streams: Iterable[LiveStream],
     bundle: Bundle,
+    sinks: Sequence[SinkFigures] = (),
     *,
     commits: int,
     up: bool,
@@ -54,6 +56,10 @@ def render(
                 found += [({"stream": of, label: key}, n) for key, n in value.items()]
             elif value is not None:
                 found.append(({"stream": of}, value))
+    for sink in sinks:
+        for name, documentation, value in _sink_figures(sink):
+            found = samples.setdefault((f"zeekml_sink_{name}", documentation), [])
+            found.append(({"sink": sink.name}, value))
     families = [_family(*about, found) for about, found in samples.items()]
     models = {"sha256": bundle.digest, "name": bundle.manifest.name, "version": __version__}
     families += [
@@ -123,6 +129,19 @@ def _suricata_families(status: SuricataStatus) -> list[Metric]:
             )
             for name, (documentation, of) in by_dataset.items()
         ),
+    ]
+
+
+def _sink_figures(sink: SinkFigures) -> list[tuple[str, str, float]]:
+    """Name, help and value, as for streams."""
+    tally = sink.tally
+    return [
+        ("queued", "Notices that wait for the sink.", sink.waiting),
+        ("oldest_seconds", "For how long the oldest of them waits.", sink.oldest),
+        ("delivered_total", "Notices that got there.", tally.delivered),
+        ("retried_total", "Deliveries that failed and are tried again.", tally.retried),
+        ("dead_total", "Notices given up.", tally.dead),
+        ("failing_seconds", "For how long nothing got through, 0 if it works.", sink.failing),
     ]
 
 

@@ -37,6 +37,8 @@ from zeekml.live.tail.events import Event, FileOpened, Gap, Lines, Trouble
 from zeekml.live.tail.inputs import StreamLogs
 from zeekml.outputs import EVE_JSON, NOTICE_LOG
 from zeekml.readers.events.event_schema import BRING
+from zeekml.sinks.push import SinkFigures
+from zeekml.sinks.sink_filter import about_sink
 
 if TYPE_CHECKING:
     from zeekml.live.service import WatchJob
@@ -132,14 +134,17 @@ class Reporter:
             return [encode_in_form(also[name], notice)]
         return [health_event(notice)] if name == EVE_JSON else [self._encoded(notice)]
 
-    def start(self, streams: Sequence[LiveStream], wake_problem: str | None) -> list[HealthNotice]:
+    def start(
+        self, streams: Sequence[LiveStream], sinks: Sequence[str], wake_problem: str | None
+    ) -> list[HealthNotice]:
         """Report the start."""
         for name, fact in self._facts().items():
             log.info("%s: %s", name, printable(fact, 2000))
         if wake_problem is not None:
             shown = printable(wake_problem)
             log.warning("changes of logs are not seen at once but by looking (%s)", shown)
-        notices = self._monitor.keep_only([stream.logs.name for stream in streams])
+        watched = [stream.logs.name for stream in streams]
+        notices = self._monitor.keep_only([*watched, *map(about_sink, sinks)])
         for stream in streams:
             name = stream.logs.name
             for path in _missing(stream.logs):
@@ -184,7 +189,10 @@ class Reporter:
         return self._noted(notices)
 
     def observe(
-        self, streams: Sequence[LiveStream], suricata: SuricataStatus | None = None
+        self,
+        streams: Sequence[LiveStream],
+        suricata: SuricataStatus | None = None,
+        sinks: Sequence[SinkFigures] = (),
     ) -> list[HealthNotice]:
         """Look at the figures once a second; `suricata` is who is told of hosts, if anybody is."""
         now = self._clock()
@@ -197,6 +205,8 @@ class Reporter:
             self._log_first_records(stream)
             notices += self._monitor.observe(stream.logs.name, _figures_of(stream))
         notices += self._monitor.traffic(self.drift.finding)
+        for sink in sinks:
+            notices += self._monitor.sink(sink)
         self._suricata = suricata
         return self._warned(notices + self._of_suricata(now))
 
@@ -245,7 +255,14 @@ class Reporter:
             f"{len(self._monitor.open_problems)} problems open"
         )
 
-    def publish(self, streams: Sequence[LiveStream], *, up: bool = True, now: bool = False) -> bool:
+    def publish(
+        self,
+        streams: Sequence[LiveStream],
+        sinks: Sequence[SinkFigures] = (),
+        *,
+        up: bool = True,
+        now: bool = False,
+    ) -> bool:
         """Write the figures for Prometheus, if that is asked for and due; tell whether it was."""
         clock = self._clock()
         if clock < self._published + _PUBLISH_EVERY and not now:
@@ -255,7 +272,9 @@ class Reporter:
             return True
         try:
             commits = self._state.commits
-            figures = render(streams, self._bundle, commits=commits, up=up, suricata=self._suricata)
+            figures = render(
+                streams, self._bundle, sinks, commits=commits, up=up, suricata=self._suricata
+            )
             write_metrics(Path(path), figures)
             self._metrics_failed = ""
         except OutputError as error:

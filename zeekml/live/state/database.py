@@ -21,9 +21,10 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from zeekml.core.text import printable
+from zeekml.core.transactions import transaction
 from zeekml.errors import StateFileError
 from zeekml.live.health.sides import SidesSeen
-from zeekml.live.state.state_directory import StateDirectory, transaction
+from zeekml.live.state.state_directory import StateDirectory
 from zeekml.pairs.ledger import StoredRecord
 from zeekml.readers.rejects import ReadCounters
 from zeekml.readers.stream_clock import ClockState

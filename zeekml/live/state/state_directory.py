@@ -1,8 +1,4 @@
-"""The state directory: private to one user, locked by one watch, with the SQLite file in it.
-
-SQLite goes on writing into a file that was removed, without a word. So it is looked at whether the
-file is where it should be, and if not, what is in the open file is written there again.
-"""
+"""The state directory: private to one user, locked by one watch, with the SQLite file in it."""
 
 from __future__ import annotations
 
@@ -18,8 +14,8 @@ from typing import Final
 
 import msgspec
 
-from zeekml.core.atomic_write import sync_directory
-from zeekml.core.directory_lock import DirectoryLock, identity_at, identity_of
+from zeekml.core.directory_lock import DirectoryLock, identity_at
+from zeekml.core.held_database import HeldDatabase
 from zeekml.core.private_directory import belongs_to
 from zeekml.core.text import printable
 from zeekml.errors import StateFileError
@@ -28,28 +24,6 @@ log = logging.getLogger("zeekml.watch")
 
 STATE_FILE: Final = "state.db"
 LOCK_FILE: Final = "lock"
-
-_SIDES: Final = ("-wal", "-shm")  # what SQLite keeps beside the file
-_COPY: Final = "state.db.copy"
-_FOUND: Final = "state.db.found"
-_PATIENCE: Final = 10.0  # seconds to wait for somebody who reads the file at the same time
-_PAGES: Final = 4096  # copied at a time
-
-
-@contextmanager
-def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """Commit all that is done inside, or nothing."""
-    if db.in_transaction:
-        # the last one failed, and so did calling it off
-        db.execute("ROLLBACK")
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
 
 
 class StateDirectory:
@@ -62,7 +36,7 @@ class StateDirectory:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.path = directory / STATE_FILE
-        self._files: dict[str, tuple[int, int]] = {}
+        self._file = HeldDatabase(self.path)
         self._prepare()
         try:
             taken = "another zeekml watch uses this state directory; stop it, or choose another"
@@ -82,32 +56,18 @@ class StateDirectory:
     def open(self) -> sqlite3.Connection:
         """The file, which is made if need be."""
         with self.complaining():
-            # once SQLite has it open, to open and close it here would undo SQLite's locks
-            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            self._files = {STATE_FILE: identity_of(os.fstat(handle))}
-            os.close(handle)
-            db = sqlite3.connect(self.path, isolation_level=None, timeout=_PATIENCE)
-            try:
-                db.execute("PRAGMA journal_mode = WAL")
-                db.execute("PRAGMA synchronous = FULL")
-            except BaseException:
-                db.close()
-                raise
-            return db
+            return self._file.open()
 
     def remember(self) -> None:
         """Something was written: what SQLite needs beside the file is there."""
-        for name in (STATE_FILE + side for side in _SIDES):
-            if (found := identity_at(self.directory / name)) not in (None, (0, 0)):
-                self._files[name] = found
+        self._file.remember()
 
     def missing(self) -> str | None:
         """What somebody removed or replaced, in words; None if all is where it should be."""
         if identity_at(self.directory) == (0, 0):
             return "the directory was removed or moved"
-        for name, known in self._files.items():
-            if identity_at(self.directory / name) not in (None, known):
-                return f"{name} was removed or replaced"
+        if (name := self._file.missing()) is not None:
+            return f"{name} was removed or replaced"
         return None if self._lock.in_place else f"{LOCK_FILE} was removed or replaced"
 
     def put_back(
@@ -120,32 +80,7 @@ class StateDirectory:
         self._prepare()
         with self.complaining():
             self._lock.take_again()
-            known = dict(self._files)
-            if all(identity_at(self.directory / name) == at for name, at in known.items()):
-                return db
-            # a whole copy of the open file beside its place
-            copy = self.directory / _COPY
-            for suffix in ("", "-journal", *_SIDES):
-                copy.with_name(_COPY + suffix).unlink(missing_ok=True)
-            os.close(os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-            with contextlib.closing(sqlite3.connect(copy)) as target:
-                db.backup(target, pages=_PAGES, progress=lambda *_: progress())
-            for suffix in ("", *_SIDES):
-                # make room: what is not ours is kept under another name
-                path = self.directory / (STATE_FILE + suffix)
-                found = identity_at(path)
-                if found == known.get(path.name):
-                    path.unlink()
-                elif found != (0, 0):
-                    kept = path.replace(path.with_name(_FOUND + suffix))
-                    log.warning("%s/%s: not this watch's; now %s", self.shown, path.name, kept.name)
-            copy.rename(self.path)
-            sync_directory(self.directory)
-            # Closed when its file is no longer there, the old connection leaves alone what is
-            # beside the new one.
-            fresh = self.open()
-            db.close()
-            return fresh
+            return self._file.put_back(db, progress)
 
     def close(self) -> None:
         """Give the lock back."""

@@ -52,7 +52,7 @@ def list_(config_file: Path | None, as_json: bool) -> None:
     from zeekml.sinks.new_sink import new_sink
 
     configured = Setup(config_file).config.sinks
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": name,
             "type": _type(settings),

@@ -84,7 +84,7 @@ def _told(message: Message) -> tuple[str, str, list[tuple[str, str]]]:
     threat = _word(values.get("zeekml_threat")) or "sensor"
     state = _STATES.get(str(values.get("zeekml_state")), "told")
     title = f"{_word(values.get('zeekml_severity')).upper()} {threat} {state}"
-    text = printable(str(values.get("msg", "")), _TEXT)
+    text = printable(str(values.get("msg") or "-"), _TEXT)
     return title[:_TITLE], text, list(_facts(message))
 
 

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 from zeekml.core.text import printable
@@ -21,7 +21,7 @@ from zeekml.sinks.delivery_queue import (
     read_tally,
 )
 
-_PATIENCE: Final = 5.0
+_HOW: Final[dict[str, Any]] = {"uri": True, "isolation_level": None, "timeout": 5.0}
 
 
 class SinkStatus(NamedTuple):
@@ -81,12 +81,10 @@ class QueueReader:
     def retry(self, sink: str, now: float, ids: Iterable[str] = ()) -> int:
         """Put dead letters back into the queue; an `OutputError` if that cannot be done."""
         try:
-            with closing(sqlite3.connect(self._uri("rw"), **self._how)) as db:
+            with closing(sqlite3.connect(self._uri("rw"), **_HOW)) as db:
                 return put_again(db, sink, now, ids)
         except sqlite3.Error as error:
             raise OutputError(f"{self._shown}: {printable(str(error))}") from error
-
-    _how: Final = {"uri": True, "isolation_level": None, "timeout": _PATIENCE}
 
     def _uri(self, mode: str) -> str:
         return f"file:{quote(str(self.path.resolve()))}?mode={mode}"
@@ -94,7 +92,7 @@ class QueueReader:
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
         try:
-            with closing(sqlite3.connect(self._uri("ro"), **self._how)) as db:
+            with closing(sqlite3.connect(self._uri("ro"), **_HOW)) as db:
                 (found,) = db.execute("PRAGMA user_version").fetchone()
                 if found != FORMAT:
                     raise InputError(

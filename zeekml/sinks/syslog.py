@@ -118,11 +118,9 @@ def _unacknowledged(sock: socket.socket) -> int:
 
 def _ended(sock: socket.socket) -> bool:
     """Whether the other side has closed the connection."""
+    sock.settimeout(0)
     try:
-        if isinstance(sock, ssl.SSLSocket):
-            sock.settimeout(0)
-            return sock.recv(4096) == b""
-        return sock.recv(4096, socket.MSG_DONTWAIT) == b""
+        return sock.recv(4096) == b""
     except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
         return False
     except OSError:

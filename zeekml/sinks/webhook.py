@@ -128,9 +128,12 @@ class Webhook:
         connection.request("POST", path, body, headers)
         response = connection.getresponse()
         status, answer = response.status, b""
-        with suppress(OSError, http.client.HTTPException):
-            # the status counts, whatever becomes of the rest
-            answer = response.read(_READ)
+        with closing(response):
+            if self._expired:
+                raise TimeoutError  # in the middle of its headers
+            with suppress(OSError, http.client.HTTPException):
+                # the status counts, whatever becomes of the rest
+                answer = response.read(_READ)
         text = without(answer.decode("utf-8", "backslashreplace"), *secrets)
         told = f"answered {status}"
         if text.strip():

@@ -1,0 +1,161 @@
+"""Kill `zeekml watch` again and again while it pushes notices; count what does not arrive.
+
+    python benchmarks/kill_sinks.py --kills 100 --seed 1
+
+A sensor's log is written and rotated (see live_writer.py). The watch pushes to a webhook and to
+syslog over TCP. It is killed with SIGKILL at a random moment: one time in three while it starts,
+else some time after. The webhook fails one request in twenty, takes another one in twenty without
+an answer, and is out of order for a while in the middle of the run. When all kills are done the
+writer ends, and watches go on until nothing waits any more. Then
+
+- each key of a notice in notice.log, about flows or about problems, must have come to both;
+- no key may have come with two bodies, and none that is not in notice.log.
+
+Exit code 1 if anything is amiss; the files are kept then.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from live_writer import log_of, make_directories
+from measure import HERE, BenchmarkError, machine
+from receivers import Received, SyslogReceiver, WebhookReceiver
+from watcher_process import START, WatcherProcess
+
+from zeekml.sinks.queue_reader import QueueReader
+
+_STARTS: Final = 1 / 3
+_AT_WORK: Final = 2.0
+_LAST: Final = 600.0
+_OUTAGE: Final = (0.4, 0.7)  # of the kills, from and to
+
+
+def run(work: Path, kills: int, seed: int, rate: float) -> dict[str, Any]:
+    """Kill so often, and give what came of it."""
+    rng = random.Random(seed)
+    webhook, syslog = WebhookReceiver(random.Random(rng.random())), SyslogReceiver()
+    make_directories(work)
+    config, noted = work / "zeekml.toml", work / "noted"
+    config.write_text(
+        f'[sinks.hook]\ntype = "webhook"\nurl = "{webhook.url}"\ntimeout = 5\n'
+        f'[sinks.log]\ntype = "syslog"\naddress = "{syslog.address}"\ntransport = "tcp"\n'
+    )
+    watcher = WatcherProcess(work, work / log_of("tsv"), "--config", str(config))
+    command: list[str | Path] = [sys.executable, HERE / "live_writer.py", work, "--format", "tsv"]
+    command += ["--rotation", "archive", "--rate", str(rate), "--hold", noted]
+    writer = subprocess.Popen([*command, "--seed", str(seed)], stdout=subprocess.PIPE)
+    longest = 0
+    try:
+        while not (work / log_of("tsv")).exists() and writer.poll() is None:
+            time.sleep(0.01)
+        watcher.start()
+        watcher.wait_until_noted(START)
+        noted.touch()
+        watcher.wait_until_ready(START)
+        for number in range(kills):
+            webhook.down = _OUTAGE[0] * kills <= number < _OUTAGE[1] * kills
+            if rng.random() < _STARTS and number:
+                time.sleep(rng.uniform(0, watcher.slowest_start))
+            else:
+                watcher.wait_until_ready(START)
+                time.sleep(rng.uniform(0, _AT_WORK))
+            if not watcher.kill():
+                raise BenchmarkError(f"a watcher died by itself: {watcher.last()}")
+            longest = max(longest, _waiting(watcher))
+            watcher.start()
+        webhook.down = False
+        writer.send_signal(signal.SIGTERM)
+        writer.communicate()
+        watcher.kill()
+        drained = _drain(watcher)
+    finally:
+        watcher.close()
+        if writer.poll() is None:
+            writer.kill()
+            writer.wait()
+    wanted = _keys(watcher.out / "notice.log")
+    status = {s.name: s for s in QueueReader(watcher.state).status()}
+    return {
+        **machine(),
+        "kills": kills,
+        "keys": len(wanted),
+        "most_waiting": longest,
+        "drained_in": round(drained, 1),
+        "given_up": sum(s.tally.dead for s in status.values()),
+        "retried": sum(s.tally.retried for s in status.values()),
+        "webhook": _judged(webhook.received, wanted),
+        "syslog": _judged(syslog.received, wanted),
+    }
+
+
+def _drain(watcher: WatcherProcess) -> float:
+    """Let watches come to the end until nothing waits; gives the seconds."""
+    begun = time.monotonic()
+    while True:
+        watcher.start("--until-idle", "2")
+        assert watcher.process is not None
+        if (status := watcher.process.wait(_LAST)) != 0:
+            raise BenchmarkError(f"the last watcher: exit code {status}: {watcher.last()}")
+        if not _waiting(watcher):
+            return time.monotonic() - begun
+        if time.monotonic() - begun > _LAST:
+            raise BenchmarkError("the queue does not drain")
+
+
+def _waiting(watcher: WatcherProcess) -> int:
+    path = watcher.state / "sinks.sqlite"
+    return sum(s.waiting for s in QueueReader(watcher.state).status()) if path.exists() else 0
+
+
+def _keys(log: Path) -> set[str]:
+    """Keys of all notices but those that a file begins with."""
+    lines = map(json.loads, log.read_bytes().splitlines())
+    wanted = [line for line in lines if line["note"] != "ZeekML::Sensor_Health"]
+    return {f"{line['zeekml_id']}/{line['zeekml_seq']}" for line in wanted}
+
+
+def _judged(received: Received, wanted: set[str]) -> dict[str, int]:
+    came = set(received.times)
+    return {
+        "lost": len(wanted - came),
+        "changed": received.changed,
+        "strange": len(came - wanted),
+        "came_again": sum(received.times.values()) - len(came),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--rate", type=float, default=150.0, help="records per second")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--work", type=Path, help="where files go [the system's place]")
+    given = parser.parse_args()
+    if given.kills < 1 or given.rate <= 0:
+        parser.error("--kills and --rate must be positive")
+    work = Path(tempfile.mkdtemp(prefix="zeekml-sinks-", dir=given.work))
+    try:
+        figures = run(work, given.kills, given.seed, given.rate)
+    except BenchmarkError as error:
+        sys.exit(f"kill_sinks.py: {error}")
+    print(json.dumps(figures, indent=2))
+    amiss = ("lost", "changed", "strange")
+    if any(figures[name][key] for name in ("webhook", "syslog") for key in amiss):
+        print(f"files of the run: {work}", file=sys.stderr)
+        sys.exit(1)
+    shutil.rmtree(work)
+
+
+if __name__ == "__main__":
+    main()

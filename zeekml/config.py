@@ -191,7 +191,7 @@ def _located(
         what = f"{key[1]}: {what}"
     section = ""
     if sink is not None:
-        section = f"sinks.{sink}"
+        section = re.sub(r"['\"\s]", "", f"sinks.{sink}")
         what = f"sink {printable(sink, 80)}: {what}"
     line = _line_of(text, key[1] if key else "", section)
     return f"{path}:{line}: {what}" if line else f"{path}: {what}"

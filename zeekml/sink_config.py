@@ -189,9 +189,9 @@ def _check_webhook(sink: WebhookSettings) -> None:
             "; a secret goes into token_file or token_env" if "auth" in name.lower() else ""
         )
         _need(name.lower() not in _OURS, "headers", told)
-    _need(
-        bool(_HEADER_NAME.fullmatch(sink.token_header)), "token_header", "must be a header's name"
-    )
+    header = sink.token_header
+    sound = _HEADER_NAME.fullmatch(header) and header.lower() not in _OURS - {"authorization"}
+    _need(bool(sound), "token_header", "must be the name of a header that zeekml does not set")
     good = re.fullmatch(r"[A-Za-z0-9._~+-]*", sink.token_scheme)
     _need(bool(good), "token_scheme", "must be a word, or empty")
     if sink.proxy is not None:

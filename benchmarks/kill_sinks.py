@@ -2,14 +2,17 @@
 
     python benchmarks/kill_sinks.py --kills 100 --seed 1
 
-A sensor's log is written and rotated (see live_writer.py). The watch pushes to a webhook and to
-syslog over TCP. It is killed with SIGKILL at a random moment: one time in three while it starts,
-else some time after. The webhook fails one request in twenty, takes another one in twenty without
-an answer, and is out of order for a while in the middle of the run. When all kills are done the
-writer ends, and watches go on until nothing waits any more. Then
+A sensor's log is written and rotated (see live_writer.py). The watch pushes to a webhook, to
+syslog over TCP, and to a second webhook with room for few in its queue. It is killed with SIGKILL
+at a random moment: one time in three while it starts, else some time after. The first webhook fails
+one request in twenty, takes another one in twenty without an answer, and is out of order for a
+while in the middle of the run; the second one is out of order for most of it. When all kills are
+done the writer ends, and watches go on until nothing waits any more. Then
 
-- each key of a notice in notice.log, about flows or about problems, must have come to both;
-- no key may have come with two bodies, and none that is not in notice.log.
+- each key of a notice in notice.log, of flows or of problems, must have come to the first two;
+- no key may have come with two bodies, and none that is not in notice.log;
+- of the second webhook no more than its bound ever waited, and each key has come or was given up
+  and counted.
 
 Exit code 1 if anything is amiss; the files are kept then.
 """
@@ -39,23 +42,27 @@ _STARTS: Final = 1 / 3
 _AT_WORK: Final = 2.0
 _LAST: Final = 600.0
 _OUTAGE: Final = (0.4, 0.7)  # of the kills, from and to
+_LONG_OUTAGE: Final = (0.1, 0.9)
+_BOUND: Final = 10  # of the second webhook's queue
 
 
 def run(work: Path, kills: int, seed: int, rate: float) -> dict[str, Any]:
     """Kill so often, and give what came of it."""
     rng = random.Random(seed)
     webhook, syslog = WebhookReceiver(random.Random(rng.random())), SyslogReceiver()
+    second = WebhookReceiver()
     make_directories(work)
     config, noted = work / "zeekml.toml", work / "noted"
     config.write_text(
         f'[sinks.hook]\ntype = "webhook"\nurl = "{webhook.url}"\ntimeout = 5\n'
         f'[sinks.log]\ntype = "syslog"\naddress = "{syslog.address}"\ntransport = "tcp"\n'
+        f'[sinks.tight]\ntype = "webhook"\nurl = "{second.url}"\nmax_queue = {_BOUND}\n'
     )
     watcher = WatcherProcess(work, work / log_of("tsv"), "--config", str(config))
     command: list[str | Path] = [sys.executable, HERE / "live_writer.py", work, "--format", "tsv"]
     command += ["--rotation", "archive", "--rate", str(rate), "--hold", noted]
     writer = subprocess.Popen([*command, "--seed", str(seed)], stdout=subprocess.PIPE)
-    longest = 0
+    most = dict.fromkeys(("hook", "log", "tight"), 0)
     try:
         while not (work / log_of("tsv")).exists() and writer.poll() is None:
             time.sleep(0.01)
@@ -65,6 +72,7 @@ def run(work: Path, kills: int, seed: int, rate: float) -> dict[str, Any]:
         watcher.wait_until_ready(START)
         for number in range(kills):
             webhook.down = _OUTAGE[0] * kills <= number < _OUTAGE[1] * kills
+            second.down = _LONG_OUTAGE[0] * kills <= number < _LONG_OUTAGE[1] * kills
             if rng.random() < _STARTS and number:
                 time.sleep(rng.uniform(0, watcher.slowest_start))
             else:
@@ -72,9 +80,10 @@ def run(work: Path, kills: int, seed: int, rate: float) -> dict[str, Any]:
                 time.sleep(rng.uniform(0, _AT_WORK))
             if not watcher.kill():
                 raise BenchmarkError(f"a watcher died by itself: {watcher.last()}")
-            longest = max(longest, _waiting(watcher))
+            for name, waiting in _waiting(watcher).items():
+                most[name] = max(most[name], waiting)
             watcher.start()
-        webhook.down = False
+        webhook.down = second.down = False
         writer.send_signal(signal.SIGTERM)
         writer.communicate()
         watcher.kill()
@@ -85,17 +94,26 @@ def run(work: Path, kills: int, seed: int, rate: float) -> dict[str, Any]:
             writer.kill()
             writer.wait()
     wanted = _keys(watcher.out / "notice.log")
-    status = {s.name: s for s in QueueReader(watcher.state).status()}
+    reader = QueueReader(watcher.state)
+    status = {s.name: s for s in reader.status()}
+    dead = {f"{letter.id}/{letter.seq}" for letter in reader.dead("tight")}
+    received = {"hook": webhook.received, "log": syslog.received, "tight": second.received}
     return {
         **machine(),
         "kills": kills,
         "keys": len(wanted),
-        "most_waiting": longest,
         "drained_in": round(drained, 1),
-        "given_up": sum(s.tally.dead for s in status.values()),
-        "retried": sum(s.tally.retried for s in status.values()),
-        "webhook": _judged(webhook.received, wanted),
-        "syslog": _judged(syslog.received, wanted),
+        "sinks": {
+            name: {
+                **_judged(taken, wanted, dead if name == "tight" else set()),
+                "most_waiting": most[name],
+                "retried": status[name].tally.retried,
+                "given_up": status[name].tally.dead,
+            }
+            for name, taken in received.items()
+        },
+        "bounded": most["tight"] <= _BOUND,
+        "counted": status["tight"].tally.dead == len(dead) > 0,
     }
 
 
@@ -107,15 +125,17 @@ def _drain(watcher: WatcherProcess) -> float:
         assert watcher.process is not None
         if (status := watcher.process.wait(_LAST)) != 0:
             raise BenchmarkError(f"the last watcher: exit code {status}: {watcher.last()}")
-        if not _waiting(watcher):
+        if not any(_waiting(watcher).values()):
             return time.monotonic() - begun
         if time.monotonic() - begun > _LAST:
             raise BenchmarkError("the queue does not drain")
 
 
-def _waiting(watcher: WatcherProcess) -> int:
-    path = watcher.state / "sinks.sqlite"
-    return sum(s.waiting for s in QueueReader(watcher.state).status()) if path.exists() else 0
+def _waiting(watcher: WatcherProcess) -> dict[str, int]:
+    """How many letters wait, by sink."""
+    if not (watcher.state / "sinks.sqlite").exists():
+        return {}
+    return {s.name: s.waiting for s in QueueReader(watcher.state).status()}
 
 
 def _keys(log: Path) -> set[str]:
@@ -125,10 +145,10 @@ def _keys(log: Path) -> set[str]:
     return {f"{line['zeekml_id']}/{line['zeekml_seq']}" for line in wanted}
 
 
-def _judged(received: Received, wanted: set[str]) -> dict[str, int]:
+def _judged(received: Received, wanted: set[str], given_up: set[str]) -> dict[str, int]:
     came = set(received.times)
     return {
-        "lost": len(wanted - came),
+        "lost": len(wanted - came - given_up),
         "changed": received.changed,
         "strange": len(came - wanted),
         "came_again": sum(received.times.values()) - len(came),
@@ -150,8 +170,8 @@ def main() -> None:
     except BenchmarkError as error:
         sys.exit(f"kill_sinks.py: {error}")
     print(json.dumps(figures, indent=2))
-    amiss = ("lost", "changed", "strange")
-    if any(figures[name][key] for name in ("webhook", "syslog") for key in amiss):
+    amiss = any(s[key] for s in figures["sinks"].values() for key in ("lost", "changed", "strange"))
+    if amiss or not figures["bounded"] or not figures["counted"]:
         print(f"files of the run: {work}", file=sys.stderr)
         sys.exit(1)
     shutil.rmtree(work)

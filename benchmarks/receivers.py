@@ -37,11 +37,14 @@ class Received:
 
 
 class WebhookReceiver(http.server.ThreadingHTTPServer):
-    """Takes posts; now and then it fails, or takes one and says nothing. `down` is an outage."""
+    """Takes posts; with `rng` it fails, or takes one and says nothing, now and then.
+
+    `down` is an outage.
+    """
 
     daemon_threads = True
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random | None = None) -> None:
         self.received, self.rng, self.down = Received(), rng, False
         super().__init__(("127.0.0.1", 0), _Handler)
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -59,7 +62,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        chance = self.server.rng.random()
+        chance = self.server.rng.random() if self.server.rng else 1.0
         if self.server.down or chance < _FAILS:
             self._answer(503)
             return

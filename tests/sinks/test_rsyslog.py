@@ -134,12 +134,12 @@ def test_every_transport(
             hostile.values,
             message.values,
         ]
-        for each in kept[-3:]:
-            assert (each["app"], each["host"], each["protocol"]) == ("zeekml", "sensor-7", "1")
-            assert each["msgid"] == message.values["note"]
-            assert int(each["priority"]) // 8 == 19
-            assert each["data"].startswith(f'[{SD_ID} id="{message.id}" seq="0" note="')
-            assert each["at"].startswith("2026-11-23T10:41:27.5")
+        for got in kept[-3:]:
+            assert (got["app"], got["host"], got["protocol"]) == ("zeekml", "sensor-7", "1")
+            assert got["msgid"] == message.values["note"]
+            assert int(got["priority"]) // 8 == 19
+            assert got["data"].startswith(f'[{SD_ID} id="{message.id}" seq="0" note="')
+            assert got["at"].startswith("2026-11-23T10:41:27.5")
     assert len(server.messages(sent)) == sent
 
 

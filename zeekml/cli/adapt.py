@@ -64,7 +64,7 @@ def adapt(
     from zeekml.adaptation.labelled_site import other_bundles, site_as_kept, site_of_logs
     from zeekml.adaptation.what_opens import Detection
     from zeekml.cli.console import say
-    from zeekml.cli.progress import input_progress, step_progress
+    from zeekml.cli.run.progress import input_progress, step_progress
     from zeekml.detection.allowlist import load_allowlist
     from zeekml.detection.policy import load_policy
     from zeekml.ensemble.bundle import load_bundle

@@ -53,7 +53,7 @@ def calibrate(
     """
     from zeekml.calibration.calibrate import calibrate as run
     from zeekml.cli.console import say
-    from zeekml.cli.progress import input_progress, step_progress
+    from zeekml.cli.run.progress import input_progress, step_progress
     from zeekml.detection.allowlist import load_allowlist
     from zeekml.detection.policy import load_policy
     from zeekml.ensemble.bundle import load_bundle

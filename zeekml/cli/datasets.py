@@ -41,7 +41,7 @@ def datasets(
     logs (one environment). LABELS is a label file (CSV); without it, labels.csv beside the logs
     is taken, or the labels inside of them (conn.log.labeled).
     """
-    from zeekml.cli.progress import step_progress
+    from zeekml.cli.run.progress import step_progress
     from zeekml.datasets.data_report import report_on
     from zeekml.datasets.read import collect
 

@@ -90,7 +90,7 @@ def evaluate(
     With --report, trained members are kept in DIR.unfinished until the report is written: the same
     command after one that was cut short goes on from them.
     """
-    from zeekml.cli.progress import step_progress
+    from zeekml.cli.run.progress import step_progress
     from zeekml.errors import OutputError
     from zeekml.evaluation.evaluate import evaluate as run
     from zeekml.evaluation.settings import Settings

@@ -46,7 +46,7 @@ def features(
     One row per record in stream order: sensor, source, line, uid and ts, then the features as
     float32, null where the record does not tell.
     """
-    from zeekml.cli.progress import input_progress
+    from zeekml.cli.run.progress import input_progress
     from zeekml.errors import DataError
     from zeekml.features.parquet_export import write_feature_table
     from zeekml.readers.files.discovery import discover

@@ -84,8 +84,8 @@ def score(
     from zeekml.batch.run import ScoreJob
     from zeekml.batch.run import score as run
     from zeekml.cli.console import say
-    from zeekml.cli.progress import input_progress
-    from zeekml.cli.run_summary import print_run
+    from zeekml.cli.run.progress import input_progress
+    from zeekml.cli.run.summary import print_run
     from zeekml.core.text import printable
     from zeekml.detection.policy import load_policy
     from zeekml.errors import DataError

@@ -65,7 +65,7 @@ def train(
     after one that was cut short goes on from them, and makes the same bundle.
     """
     from zeekml.cli.console import say
-    from zeekml.cli.progress import step_progress
+    from zeekml.cli.run.progress import step_progress
     from zeekml.training.build import build_bundle
     from zeekml.training.leave_one_out import as_markdown
     from zeekml.training.trainer import MemberPlan

@@ -68,7 +68,7 @@ class NewLetter(NamedTuple):
     line: bytes
 
 
-class Tally(NamedTuple):
+class DeliveryTally(NamedTuple):
     """What became of a sink's letters since the queue was made."""
 
     delivered: int = 0
@@ -200,7 +200,7 @@ class DeliveryQueue:
         with self._reading() as db:
             return count_waiting(db, sink)
 
-    def tally(self, sink: str) -> Tally:
+    def tally(self, sink: str) -> DeliveryTally:
         """What became of the sink's letters."""
         with self._reading() as db:
             return read_tally(db, sink)
@@ -257,11 +257,11 @@ def count_waiting(db: sqlite3.Connection, sink: str) -> tuple[int, float | None]
     return number, oldest
 
 
-def read_tally(db: sqlite3.Connection, sink: str) -> Tally:
+def read_tally(db: sqlite3.Connection, sink: str) -> DeliveryTally:
     """What became of a sink's letters."""
-    columns = ", ".join(Tally._fields)
+    columns = ", ".join(DeliveryTally._fields)
     row = db.execute(f"SELECT {columns} FROM tally WHERE sink = ?", (sink,)).fetchone()
-    return Tally(*row) if row else Tally()
+    return DeliveryTally(*row) if row else DeliveryTally()
 
 
 def put_again(db: sqlite3.Connection, sink: str, now: float, ids: Iterable[str] = ()) -> int:

@@ -18,7 +18,7 @@ from zeekml.core.text import printable
 from zeekml.errors import StateFileError
 from zeekml.sink_config import AnySink
 from zeekml.sinks.courier import Courier
-from zeekml.sinks.delivery_queue import DeliveryQueue, NewLetter, Tally
+from zeekml.sinks.delivery_queue import DeliveryQueue, DeliveryTally, NewLetter
 from zeekml.sinks.message import Sink
 from zeekml.sinks.new_sink import new_sink
 from zeekml.sinks.sink_filter import wants
@@ -40,7 +40,7 @@ class SinkFigures:
     target: str
     waiting: int
     oldest: float  # seconds for which the oldest letter waits; 0 if none does
-    tally: Tally
+    tally: DeliveryTally
     failing: float  # seconds since anything got through, as far as there was something; else 0
     told: str  # what is wrong then
     overflowed: bool  # whether notices were given up lately because too many waited

@@ -15,7 +15,7 @@ from zeekml.sinks.delivery_queue import (
     DEAD,
     FORMAT,
     QUEUE_FILE,
-    Tally,
+    DeliveryTally,
     count_waiting,
     put_again,
     read_tally,
@@ -31,7 +31,7 @@ class SinkStatus(NamedTuple):
     waiting: int
     oldest: float | None  # when the oldest letter that waits was put there, epoch seconds
     dead_kept: int  # dead letters that are kept
-    tally: Tally
+    tally: DeliveryTally
 
 
 class DeadLetter(NamedTuple):

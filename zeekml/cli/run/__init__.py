@@ -1,0 +1,1 @@
+"""What a command shows of a run: how far it is, and what came of it."""

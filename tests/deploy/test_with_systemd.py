@@ -39,9 +39,54 @@ def unit(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def drop_in(unit: Path) -> Path:
+    """The drop-in for sinks beside the unit, where systemd looks for it."""
+    path = unit.parent / f"{unit.name}.d" / "sinks.conf"
+    path.parent.mkdir()
+    shutil.copy(DEPLOY / "systemd" / "zeekml-sinks.conf", path)
+    return path
+
+
+def exposure(unit: Path) -> tuple[float, str]:
+    """How exposed it is, of 10, and the whole table."""
+    done = run("systemd-analyze", "security", "--offline=true", "--no-pager", unit)
+    assert done.returncode == 0, done.stderr
+    level = re.search(r"Overall exposure level for zeekml\.service: ([\d.]+)", done.stdout)
+    assert level, done.stdout
+    return float(level[1]), done.stdout
+
+
 def test_the_unit_is_sound(unit: Path) -> None:
     done = run("systemd-analyze", "verify", unit)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_unit_is_sound_with_the_drop_in_for_sinks(unit: Path, drop_in: Path) -> None:
+    done = run("systemd-analyze", "verify", unit)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    # as it is, and with every line that is a choice
+    drop_in.write_text(re.sub(r"^#(\w+=)", r"\1", drop_in.read_text(), flags=re.MULTILINE))
+    done = run("systemd-analyze", "verify", unit)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    drop_in.write_text(drop_in.read_text().replace("IPAddressAllow=", "IPAddressAllow=nowhere "))
+    assert "sinks.conf" in run("systemd-analyze", "verify", unit).stderr
+
+
+def test_the_drop_in_for_sinks_opens_the_network_and_nothing_else(
+    unit: Path, drop_in: Path
+) -> None:
+    level, table = exposure(unit)
+    drop_in.unlink()
+    closed, before = exposure(unit)
+    assert closed < level <= MOST_EXPOSURE
+
+    def walls(told: str) -> set[str]:
+        return {line.split()[1] for line in told.splitlines() if line.startswith("✓")}
+
+    assert walls(before) - walls(table) == {
+        *("PrivateNetwork=", "RestrictAddressFamilies=~AF_(INET|INET6)", "IPAddressDeny="),
+    }
 
 
 def test_verify_would_see_a_mistake(unit: Path) -> None:
@@ -50,12 +95,9 @@ def test_verify_would_see_a_mistake(unit: Path) -> None:
 
 
 def test_the_unit_exposes_little(unit: Path) -> None:
-    done = run("systemd-analyze", "security", "--offline=true", "--no-pager", unit)
-    assert done.returncode == 0, done.stderr
-    level = re.search(r"Overall exposure level for zeekml\.service: ([\d.]+)", done.stdout)
-    assert level, done.stdout
-    assert float(level[1]) <= MOST_EXPOSURE
-    assert "✗ MemoryDenyWriteExecute=" not in done.stdout
+    level, table = exposure(unit)
+    assert level <= MOST_EXPOSURE
+    assert "✗ MemoryDenyWriteExecute=" not in table
 
 
 def test_sysusers_makes_the_user_and_all_groups(tmp_path: Path) -> None:

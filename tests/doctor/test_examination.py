@@ -140,6 +140,37 @@ def test_the_unit(tmp_path: Path) -> None:
     assert unit().level("systemd_unit") is Level.WARN
 
 
+def test_a_unit_without_a_network_and_sinks_that_need_one(tmp_path: Path) -> None:
+    (tmp_path / "run/systemd/system").mkdir(parents=True)
+    shipped = deploy_dir() / "systemd"
+    unit = tmp_path / "etc/systemd/system/zeekml.service"
+    dropped = unit.parent / "zeekml.service.d" / "sinks.conf"
+    dropped.parent.mkdir(parents=True)
+    shutil.copy(shipped / "zeekml.service", unit)
+
+    def found(*sinks: str) -> Findings:
+        return Findings(examine_unit(tmp_path, sinks))
+
+    assert "unit_network" not in found()
+    assert found("soc", "siem").level("unit_network") is Level.FAIL
+    assert found("soc", "siem")["unit_network"].text == (
+        "PrivateNetwork=yes keeps the service from sending anything; needed by soc, siem"
+    )
+    shutil.copy(shipped / "zeekml-sinks.conf", dropped)
+    assert "unit_network" not in found("soc")
+    for without, wall in (
+        ("PrivateNetwork=no", "PrivateNetwork=yes"),
+        ("RestrictAddressFamilies=AF_INET AF_INET6", "RestrictAddressFamilies=AF_UNIX"),
+        ("IPAddressAllow=localhost", "IPAddressDeny=any"),
+    ):
+        text = (shipped / "zeekml-sinks.conf").read_text()
+        assert f"\n{without}\n" in text
+        dropped.write_text(text.replace(f"\n{without}\n", "\n"))
+        assert found("soc")["unit_network"].text.startswith(f"{wall} keeps")
+    dropped.write_text("[Service]\nPrivateNetwork=no\nRestrictAddressFamilies=\nIPAddressDeny=\n")
+    assert "unit_network" not in found("soc")
+
+
 def test_a_mistake_in_each_file_is_one_finding(tmp_path: Path) -> None:
     (tmp_path / "zeekml.toml").write_text("stall_aftr = 3\n")
     (tmp_path / "policy.yaml").write_text("version: 2\n")

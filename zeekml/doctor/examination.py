@@ -16,6 +16,7 @@ from zeekml.doctor.sinks import examine_sink
 from zeekml.doctor.suricata_commands import examine_suricata_socket
 from zeekml.errors import BundleError, ConfigError, DataError
 from zeekml.readers.formats.zeek_header import Header
+from zeekml.sink_config import CommandSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,8 @@ def examine(wanted: Wanted, root: Path = Path("/")) -> list[Finding]:
     findings += _models_and_rules(wanted, config)
     findings += [examine_sink(name, sink, account) for name, sink in config.sinks.items()]
     findings += [machine.examine_notifications(), machine.examine_open_files()]
-    return [*findings, *machine.examine_unit(root)]
+    sends = [n for n, sink in config.sinks.items() if not isinstance(sink, CommandSettings)]
+    return [*findings, *machine.examine_unit(root, sends)]
 
 
 def _directory(flag: Path | None, configured: str | None, of_service: Path) -> Path | None:

@@ -7,12 +7,14 @@ import grp
 import os
 import re
 import resource
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 from zeekml.doctor.finding import Check, Finding
 
 UNIT: Final = "zeekml.service"
+SINKS_DROP_IN: Final = "zeekml-sinks.conf"
 _UNIT_PLACES: Final = tuple(
     f"{place}/systemd/system" for place in ("etc", "run", "usr/local/lib", "usr/lib", "lib")
 )
@@ -55,8 +57,11 @@ def deploy_dir() -> Path:
     return installed if installed.is_dir() else package.parent / "deploy"
 
 
-def examine_unit(root: Path) -> list[Finding]:
-    """Judge the unit below `root`, which stands for ``/``."""
+def examine_unit(root: Path, sends: Sequence[str] = ()) -> list[Finding]:
+    """Judge the unit below `root`, which stands for ``/``.
+
+    `sends` names the sinks that need a network.
+    """
     check = Check("systemd_unit", UNIT)
     shipped = deploy_dir() / "systemd" / UNIT
     if not (root / "run/systemd/system").is_dir():
@@ -80,14 +85,9 @@ def examine_unit(root: Path) -> list[Finding]:
     if text != ours:
         remedy = f"diff {shipped} {installed}; keep changes in a drop-in (systemctl edit zeekml)"
         findings = [check.warn("differs from the one that comes with this version", remedy)]
-    groups: list[str] = []
-    start = ""
-    for key, value in _SETTING.findall(f"{text}\n{dropped}"):
-        if key == "SupplementaryGroups":
-            groups = groups + value.split() if value.strip() else []
-        elif key == "ExecStart" and value.strip():
-            start = value.split()[0].lstrip("-@:+!")
-    for group in groups:
+    settings = _SETTING.findall(f"{text}\n{dropped}")
+    start = "".join(_listed(settings, "ExecStart")[:1]).lstrip("-@:+!")
+    for group in _listed(settings, "SupplementaryGroups"):
         try:
             grp.getgrnam(group)
         except KeyError:
@@ -98,4 +98,31 @@ def examine_unit(root: Path) -> list[Finding]:
         told = f"starts {start}, which is not there or cannot be executed"
         remedy = "install zeekml there, or set ExecStart= in a drop-in (systemctl edit zeekml)"
         findings.append(Check("unit_program", installed).fail(told, remedy))
+    if sends and (wall := _network_wall(settings)) is not None:
+        told = f"{wall} keeps the service from sending anything; needed by {', '.join(sends)}"
+        ours = shipped.with_name(SINKS_DROP_IN)
+        remedy = f"install -D -m 0644 {ours} /etc/systemd/system/{UNIT}.d/sinks.conf; adapt it"
+        findings.append(Check("unit_network", installed).fail(told, remedy))
     return findings
+
+
+def _network_wall(settings: Iterable[tuple[str, str]]) -> str | None:
+    """The setting of a unit that leaves no way to another machine, if one does."""
+    private = _listed(settings, "PrivateNetwork")[-1:]
+    if private and private[0].lower() in ("yes", "true", "on", "1"):
+        return f"PrivateNetwork={private[0]}"
+    families = _listed(settings, "RestrictAddressFamilies")
+    if families and not families[0].startswith("~") and not {"AF_INET", "AF_INET6"} & {*families}:
+        return f"RestrictAddressFamilies={' '.join(families)}"
+    if "any" in _listed(settings, "IPAddressDeny") and not _listed(settings, "IPAddressAllow"):
+        return "IPAddressDeny=any"
+    return None
+
+
+def _listed(settings: Iterable[tuple[str, str]], key: str) -> list[str]:
+    """The words of a setting that may be given several times; an empty one begins anew."""
+    words: list[str] = []
+    for name, value in settings:
+        if name == key:
+            words = words + value.split() if value.strip() else []
+    return words

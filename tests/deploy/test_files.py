@@ -31,7 +31,8 @@ def test_the_configuration_shows_every_key_once_with_its_default(tmp_path: Path)
     examples = tomllib.loads(toml_lines(r"^# example: (\w+ = .*)$"))
     assert msgspec.convert(defaults, Config) == Config()
     assert not defaults.keys() & examples.keys()
-    assert defaults.keys() | examples.keys() == set(Config.__struct_fields__)
+    # sinks are tables, which have examples of their own
+    assert defaults.keys() | examples.keys() == set(Config.__struct_fields__) - {"sinks"}
     assert {key for key in examples if getattr(Config(), key) is not None} == set()
     # the file as it is changes nothing, and with all of its lines in force it is still sound
     assert load_config(DEPLOY / "zeekml.toml") == Config()

@@ -9,7 +9,8 @@ one request in twenty, takes another one in twenty without an answer, and is out
 while in the middle of the run; the second one is out of order for most of it. When all kills are
 done the writer ends, and watches go on until nothing waits any more. Then
 
-- each key of a notice in notice.log, of flows or of problems, must have come to the first two;
+- each key of a notice in notice.log, of flows or of problems (but those of the sink itself), must
+  have come to the first two;
 - no key may have come with two bodies, and none that is not in notice.log;
 - of the second webhook no more than its bound ever waited, and each key has come or was given up
   and counted.
@@ -36,7 +37,10 @@ from measure import HERE, BenchmarkError, machine
 from receivers import Received, SyslogReceiver, WebhookReceiver
 from watcher_process import START, WatcherProcess
 
+from zeekml.config import load_config
+from zeekml.sink_config import AnySink
 from zeekml.sinks.queue_reader import QueueReader
+from zeekml.sinks.sink_filter import wants
 
 _STARTS: Final = 1 / 3
 _AT_WORK: Final = 2.0
@@ -93,25 +97,25 @@ def run(work: Path, kills: int, seed: int, rate: float) -> dict[str, Any]:
         if writer.poll() is None:
             writer.kill()
             writer.wait()
-    wanted = _keys(watcher.out / "notice.log")
     reader = QueueReader(watcher.state)
     status = {s.name: s for s in reader.status()}
     dead = {f"{letter.id}/{letter.seq}" for letter in reader.dead("tight")}
     received = {"hook": webhook.received, "log": syslog.received, "tight": second.received}
+    sinks = {}
+    for name, settings in load_config(config).sinks.items():
+        wanted = _keys(watcher.out / "notice.log", name, settings)
+        sinks[name] = {
+            "keys": len(wanted),
+            **_judged(received[name], wanted, dead if name == "tight" else set()),
+            "most_waiting": most[name],
+            "retried": status[name].tally.retried,
+            "given_up": status[name].tally.dead,
+        }
     return {
         **machine(),
         "kills": kills,
-        "keys": len(wanted),
         "drained_in": round(drained, 1),
-        "sinks": {
-            name: {
-                **_judged(taken, wanted, dead if name == "tight" else set()),
-                "most_waiting": most[name],
-                "retried": status[name].tally.retried,
-                "given_up": status[name].tally.dead,
-            }
-            for name, taken in received.items()
-        },
+        "sinks": sinks,
         "bounded": most["tight"] <= _BOUND,
         "counted": status["tight"].tally.dead == len(dead),
     }
@@ -138,10 +142,14 @@ def _waiting(watcher: WatcherProcess) -> dict[str, int]:
     return {s.name: s.waiting for s in QueueReader(watcher.state).status()}
 
 
-def _keys(log: Path) -> set[str]:
-    """Keys of all notices but those that a file begins with."""
+def _keys(log: Path, name: str, settings: AnySink) -> set[str]:
+    """Keys of all notices that a sink is to get."""
     lines = map(json.loads, log.read_bytes().splitlines())
-    wanted = [line for line in lines if line["note"] != "ZeekML::Sensor_Health"]
+    wanted = [
+        line
+        for line in lines
+        if line["note"] != "ZeekML::Sensor_Health" and wants(name, settings, line)
+    ]
     return {f"{line['zeekml_id']}/{line['zeekml_seq']}" for line in wanted}
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -52,17 +53,22 @@ input(type="imtcp" address="127.0.0.1" port="{port}" ruleset="keep")
 """
 
 
-class Rsyslog:
-    """An rsyslogd of this user's own."""
+def configured(place: Path, port: int, authority: Authority, *, tls: bool) -> str:
+    """A configuration that keeps every part of a message."""
+    files = {"cert": authority.server_cert, "key": authority.server_key}
+    values = {"place": place, "mode": int(tls), "port": port, "ca": authority.ca_file}
+    return _CONFIG.format(**values, **files)
 
-    def __init__(self, place: Path, authority: Authority, *, tls: bool) -> None:
+
+class Rsyslog:
+    """An rsyslogd of this user's own, by a configuration that writes to ``out.json``."""
+
+    def __init__(self, place: Path, configuration: Callable[[int], str]) -> None:
         assert RSYSLOGD is not None
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = int(free.getsockname()[1])
         self._out, config = place / "out.json", place / "rsyslog.conf"
-        files = {"cert": authority.server_cert, "key": authority.server_key}
-        values = {"place": place, "mode": int(tls), "port": self.port, "ca": authority.ca_file}
-        config.write_text(_CONFIG.format(**values, **files))
+        config.write_text(configuration(self.port))
         self._errors = place / "errors"
         command = [RSYSLOGD, "-n", "-f", str(config), "-i", str(place / "pid")]
         with self._errors.open("wb") as errors:
@@ -83,7 +89,7 @@ class Rsyslog:
             assert time.monotonic() < end, self._errors.read_text()
             time.sleep(0.02)
 
-    def messages(self, number: int) -> list[dict[str, str]]:
+    def messages(self, number: int) -> list[dict[str, Any]]:
         """What was kept, once it is so much."""
 
         def lines() -> list[str]:
@@ -104,8 +110,9 @@ def rsyslog(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[Rsyslog, bool]]:
     place = tmp_path_factory.mktemp("rsyslog")
-    with closing(Rsyslog(place, authority, tls=request.param)) as server:
-        yield server, request.param
+    tls = bool(request.param)
+    with closing(Rsyslog(place, lambda p: configured(place, p, authority, tls=tls))) as server:
+        yield server, tls
 
 
 HOSTILE = 'a"] \\ [x@1 y="z"] <0>1 - \x1b[2J\nforged line\u2028 ü %msg% $!all'
@@ -154,3 +161,32 @@ def test_what_speaks_another_language_is_noticed(
     )
     with pytest.raises(DeliveryError):
         Syslog(settings).send(message)
+
+
+def test_the_example_of_the_page(tmp_path: Path, message: Message, authority: Authority) -> None:
+    page = (Path(__file__).parent.parent.parent / "docs" / "sinks.md").read_text()
+    (example,) = re.findall(r"^```\n(global\(.*?)^```", page, re.DOTALL | re.MULTILINE)
+
+    def here(port: int) -> str:
+        text = f'global(workDirectory="{tmp_path}")\n{example}'
+        for there, file in (
+            ("/etc/rsyslog.d/ca.pem", authority.ca_file),
+            ("/etc/rsyslog.d/cert.pem", authority.server_cert),
+            ("/etc/rsyslog.d/key.pem", authority.server_key),
+            ("/var/log/zeekml.json", tmp_path / "out.json"),
+            ('"6514"', f'"{port}" address="127.0.0.1"'),
+        ):
+            assert there in text
+            text = text.replace(there, str(file))
+        return text
+
+    large = {**message.values, "zeekml_names": ["long.example" * 20] * 100}
+    with closing(Rsyslog(tmp_path, here)) as server:
+        settings = SyslogSettings(
+            address=f"localhost:{server.port}", transport="tls", ca_file=authority.ca_file
+        )
+        with closing(Syslog(settings)) as sink:
+            for each in (message, Message.of(json.dumps(large).encode(), "notice")):
+                sink.send(each)
+        # lines that can be read like those of notice.log
+        assert server.messages(2) == [message.values, large]

@@ -100,8 +100,8 @@ def examine_unit(root: Path, sends: Sequence[str] = ()) -> list[Finding]:
         findings.append(Check("unit_program", installed).fail(told, remedy))
     if sends and (wall := _network_wall(settings)) is not None:
         told = f"{wall} keeps the service from sending anything; needed by {', '.join(sends)}"
-        ours = shipped.with_name(SINKS_DROP_IN)
-        remedy = f"install -D -m 0644 {ours} /etc/systemd/system/{UNIT}.d/sinks.conf; adapt it"
+        drop_in = shipped.with_name(SINKS_DROP_IN)
+        remedy = f"install -D -m 0644 {drop_in} /etc/systemd/system/{UNIT}.d/sinks.conf; adapt it"
         findings.append(Check("unit_network", installed).fail(told, remedy))
     return findings
 

@@ -13,8 +13,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from zeekml.errors import InputError, StateFileError
-from zeekml.sinks import delivery_queue
+from zeekml.errors import InputError, OutputError, StateFileError
+from zeekml.sinks import delivery_queue, queue_reader
 from zeekml.sinks.delivery_queue import FULL, QUEUE_FILE, UNKNOWN, DeliveryQueue, NewLetter
 from zeekml.sinks.queue_reader import QueueReader
 
@@ -158,6 +158,17 @@ def test_what_is_no_queue(tmp_path: Path) -> None:
         DeliveryQueue(tmp_path, {})
     with pytest.raises(InputError, match="another version"):
         QueueReader(tmp_path).status()
+
+
+def test_a_queue_that_is_busy_gets_nothing_back(
+    queue: DeliveryQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(queue_reader._HOW, "timeout", 0.01)
+    with closing(sqlite3.connect(tmp_path / QUEUE_FILE, isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        with pytest.raises(OutputError, match="database is locked"):
+            QueueReader(tmp_path).retry("soc", 1.0)
+    assert QueueReader(tmp_path).retry("soc", 1.0) == 0
 
 
 def test_it_can_be_read_while_it_is_written(queue: DeliveryQueue, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from zeekml.sink_config import AnySink, CommandSettings
 from zeekml.sinks.message import DeliveryError
 from zeekml.sinks.new_sink import new_sink
 from zeekml.sinks.secrets import read_secret
+from zeekml.sinks.sink_filter import about_sink
 
 _FILES = ("url_file", "token_file", "ca_file", "cert_file", "key_file")
 _SECRETS = ("url", "token")
@@ -18,7 +19,7 @@ _SECRETS = ("url", "token")
 
 def examine_sink(name: str, settings: AnySink, account: Account) -> Finding:
     """Judge one sink of the configuration."""
-    check = Check("sink", name)
+    check = Check("sink", about_sink(name))
     needed = [(key, getattr(settings, key, None), os.R_OK) for key in _FILES]
     if isinstance(settings, CommandSettings):
         needed.append(("argv", settings.argv[0], os.R_OK | os.X_OK))

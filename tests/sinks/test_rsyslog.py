@@ -27,7 +27,7 @@ RSYSLOGD = shutil.which("rsyslogd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin"
 
 pytestmark = [
     pytest.mark.apt,
-    pytest.mark.skipif(RSYSLOGD is None, reason="needs rsyslog (.ci/install-rsyslog)"),
+    pytest.mark.skipif(RSYSLOGD is None, reason="needs rsyslog (.ci/install-packages)"),
 ]
 
 _CONFIG = """\

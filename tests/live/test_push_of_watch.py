@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -106,6 +107,9 @@ def test_what_stands_in_notice_log_is_pushed_once(
     figures = (tmp_path / "zeekml.prom").read_text()
     assert f'zeekml_sink_delivered_total{{sink="soc"}} {len(everything)}.0' in figures
     assert 'zeekml_sink_queued{sink="soc"} 0.0' in figures
+    page = (Path(__file__).parent.parent.parent / "docs" / "sinks.md").read_text()
+    told = set(re.findall(r"^\| `(zeekml_sink_\w+)` \|", page, re.MULTILINE))
+    assert told == set(re.findall(r"^(zeekml_sink_\w+)\{", figures, re.MULTILINE))
     assert bodies(server) == everything
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -10,6 +11,8 @@ from zeekml.feeds.suricata_feed import SuricataStatus
 from zeekml.live.health.prometheus import render
 from zeekml.live.stream import SHED, LiveStream
 from zeekml.readers.rejects import ReadCounters
+from zeekml.sinks.delivery_queue import DeliveryTally
+from zeekml.sinks.push import SinkFigures
 
 FIGURES: dict[str, Any] = {
     "records_read": 120,
@@ -72,10 +75,14 @@ def stream(name: str, **figures: Any) -> LiveStream:
 
 
 def shown(
-    *streams: LiveStream, commits: int = 11, up: bool = True, suricata: SuricataStatus | None = None
+    *streams: LiveStream,
+    commits: int = 11,
+    up: bool = True,
+    suricata: SuricataStatus | None = None,
+    sinks: Sequence[SinkFigures] = (),
 ) -> bytes:
     bundle: Any = SimpleNamespace(digest="0123abcd", manifest=SimpleNamespace(name="default"))
-    return render(streams, bundle, commits=commits, up=up, suricata=suricata)
+    return render(streams, bundle, sinks, commits=commits, up=up, suricata=suricata)
 
 
 BOTH = (stream("conn", **FIGURES), stream("eve"))
@@ -84,3 +91,15 @@ FED = SuricataStatus(
     connected=True, connects=2, entries=_OF_EACH, added=_OF_EACH, removed=_OF_EACH, refused=_OF_EACH
 )
 """A Suricata that is fed."""
+PUSHED = SinkFigures(
+    name="soc",
+    target="https://soc.example",
+    waiting=3,
+    oldest=20.5,
+    tally=DeliveryTally(delivered=7, retried=2, dead=1),
+    failing=10.5,
+    told="answered 503",
+    overflowed=False,
+    succeeded=True,
+)
+"""A sink that notices are pushed to."""

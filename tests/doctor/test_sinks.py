@@ -60,5 +60,9 @@ def test_what_cannot_be_told() -> None:
     finding = examine_sink("soc", hook(token_env="SOC_TOKEN"), Account.examined())
     assert finding.level is Level.UNKNOWN
     assert "SOC_TOKEN" in finding.text
+    loaded = hook(token_file="/run/credentials/zeekml.service/soc-token")
+    finding = examine_sink("soc", loaded, Account.examined())
+    assert finding.level is Level.UNKNOWN
+    assert "LoadCredential=" in finding.remedy
     program = examine_sink("run", CommandSettings(argv=("/nowhere/take",)), Account.examined())
     assert program.level is Level.FAIL

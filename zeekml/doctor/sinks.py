@@ -15,6 +15,8 @@ from zeekml.sinks.sink_filter import about_sink
 
 _FILES = ("url_file", "token_file", "ca_file", "cert_file", "key_file")
 _SECRETS = ("url", "token")
+_CREDENTIALS = "/run/credentials/"
+"""Where systemd puts what a unit loads; nobody but the unit's own processes can look there."""
 
 
 def examine_sink(name: str, settings: AnySink, account: Account) -> Finding:
@@ -26,6 +28,9 @@ def examine_sink(name: str, settings: AnySink, account: Account) -> Finding:
     for key, path, need in needed:
         if path is None:
             continue
+        if path.startswith(_CREDENTIALS):
+            text = f"{key} {path} is there for the service alone"
+            return check.unknown(text, "see that the unit has LoadCredential= for it")
         try:
             wall = obstacle(Path(path), account, need)
         except OSError as error:

@@ -60,6 +60,8 @@ def test_what_watch_follows_and_writes(tmp_path: Path) -> None:
         ("stall_after = nan", 1, "must be a number of seconds, 0 or more"),
         ("lag_after = inf", 1, "must be a number of seconds, 0 or more"),
         ('shed_lag = "10s"', 1, "Expected `float`, got `str`"),
+        ('metrics_listen = "sensor:http"', 1, "metrics_listen: no port from 0 to 65535; write"),
+        ('metrics_listen = "[::1:9977"', 1, "metrics_listen: an IPv6 address needs brackets"),
         ("journal_mb = 0", 1, "must be at least 1"),
     ],
 )

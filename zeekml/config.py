@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from zeekml.alerts.also import read_also
+from zeekml.core.listen_address import parse_listen_address
 from zeekml.detection.notice import SEVERITIES
 from zeekml.errors import ConfigError
 from zeekml.features.feature_schema import LOCAL_NETS, MOST_RECORDS
@@ -60,6 +61,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     context_hold: float = CONTEXT_HOLD
     # file that gets the figures for Prometheus' node exporter, or None
     metrics_file: str | None = None
+    # address on which the figures are served to Prometheus, or None
+    metrics_listen: str | None = None
     # seconds without a record, or without one that can be scored, after which that is a
     # problem; 0 for never
     stall_after: float = 3600.0
@@ -137,6 +140,11 @@ def _check(config: Config) -> None:
             read_also(text)
         except ValueError as error:
             raise ValueError(f"{error} - at `$.also`") from error
+    if config.metrics_listen is not None:
+        try:
+            parse_listen_address(config.metrics_listen)
+        except ValueError as error:
+            raise ValueError(f"{error} - at `$.metrics_listen`") from error
     for key in _SECONDS:
         seconds = getattr(config, key)
         if not math.isfinite(seconds) or seconds < 0:

@@ -71,11 +71,14 @@ def stream(name: str, **figures: Any) -> LiveStream:
     return cast("LiveStream", made_up)
 
 
+NOW = 1795430500.25
+
+
 def shown(
     *streams: LiveStream, commits: int = 11, up: bool = True, suricata: SuricataStatus | None = None
 ) -> bytes:
     bundle: Any = SimpleNamespace(digest="0123abcd", manifest=SimpleNamespace(name="default"))
-    return render(streams, bundle, commits=commits, up=up, suricata=suricata)
+    return render(streams, bundle, commits=commits, up=up, now=NOW, suricata=suricata)
 
 
 BOTH = (stream("conn", **FIGURES), stream("eve"))

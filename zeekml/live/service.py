@@ -123,6 +123,7 @@ class Watcher:
             self.policy.thresholds(self.bundle.manifest.thresholds)
             self._allowlist = AllowlistReloader(job.rules)
             self._reporter = Reporter(job, self.bundle, self.policy, self.state, clock, wall)
+            stack.callback(self._reporter.close)
             kept = {NOTICE_LOG: self.state.notice_lines, EVE_JSON: self.state.alert_lines}
             opening, marks = self._reporter.opening, self.state.marks()
             self.outputs = LiveOutputs(job.out, job.options, marks, opening, wall, kept)
@@ -213,7 +214,7 @@ class Watcher:
         self._manager.stopping()
         self.checkpoint()
         log.info("stopped: %s", self._reporter.status(self.streams))
-        self._reporter.publish(self.streams, up=False, now=True)
+        self._reporter.publish(self.streams, up=False, due=True)
 
     def start(self) -> None:
         """Say what is watched, and commit against what the outputs hold now."""

@@ -53,6 +53,7 @@ def test_what_watch_follows_and_writes(tmp_path: Path) -> None:
         ('zeek = "/var/log/zeek/conn.log"', 1, "Expected `array`, got `str`"),
         ('zeek = ["/a/conn.log", ""]', 1, "must be a path and must not be empty"),
         ('out = ""', 1, "must be a path and must not be empty"),
+        ('bundle_public_key = ""', 1, "must be a path and must not be empty"),
         ('state = "/var\\u0000/lib"', 1, "must be a path and must not be empty"),
         ("suricata_hold = 301", 1, "must be at most 300"),
         ("context_hold = 301", 1, "must be at most 300"),

@@ -33,6 +33,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     # directory of the model bundle; None for the one that comes with zeekml
     bundle: str | None = None
     bundle_sha256: str | None = None  # digest the bundle must have, or None
+    # public key in PEM, of whoever signs the bundles that may be used, or None
+    bundle_public_key: str | None = None
     rules: str | None = None  # directory of the rules; None for those that come with zeekml
     notice_format: str = "json"  # form of notice.log: "json" or "tsv"
     context_records: int = 1 << 22  # most records of the last hour that are held per stream
@@ -78,7 +80,7 @@ MAX_HOLD: Final = 300.0
 """Longest `suricata_hold`, since notices come that much later, and `context_hold`; in seconds."""
 
 _PATHS: Final = (
-    *("bundle", "rules", "zeek", "suricata", "out", "state", "feed"),
+    *("bundle", "bundle_public_key", "rules", "zeek", "suricata", "out", "state", "feed"),
     *("suricata_socket", "metrics_file"),
 )
 _SECONDS: Final = (

@@ -117,7 +117,7 @@ class Watcher:
                 begun = stack.enter_context(Startup(job.logs, job.state, clock=clock))
             self.state = begun.state
             self._manager.starting("loading the models and the last hour", _PATIENCE)
-            self._bundles = BundleReloader(job.bundle, job.config.bundle_sha256)
+            self._bundles = BundleReloader(job.bundle, job.config)
             self.bundle = self._bundles.current
             self.policy = load_policy(job.rules)
             self.policy.thresholds(self.bundle.manifest.thresholds)
@@ -155,7 +155,7 @@ class Watcher:
         """Have the shadow look on at all streams, from what is read now on."""
         if self._job.shadow is None:
             return None
-        bundle = load_bundle(self._job.shadow)
+        bundle = load_bundle(self._job.shadow, public_key=self._job.config.bundle_public_key)
         self.policy.thresholds(bundle.manifest.thresholds)
         shadow = Shadow(bundle, self._job.state, self._job.config)
         self._attach(shadow)

@@ -28,10 +28,10 @@ def test_sign_and_verify_with_keys_of_openssl(zeekml: Any, bundle: Path, tmp_pat
     """As the help says."""
     private, public = tmp_path / "private.pem", tmp_path / "public.pem"
     for command in (
-        ["openssl", "genpkey", "-algorithm", "ed25519", "-out", private],
-        ["openssl", "pkey", "-in", private, "-pubout", "-out", public],
+        f"openssl genpkey -algorithm ed25519 -out {private}",
+        f"openssl pkey -in {private} -pubout -out {public}",
     ):
-        subprocess.run(command, check=True, capture_output=True)
+        subprocess.run(command.split(), check=True, capture_output=True)
     done = zeekml("bundle", "sign", bundle, "--key", private)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"{bundle}/model.sig: signed sha256 {load_bundle().digest}")
@@ -99,3 +99,16 @@ def test_a_configuration_takes_what_is_signed(zeekml: Any, bundle: Path, tmp_pat
     assert found[0].startswith("fail")
     done = zeekml("check", "--zeek", LOG, "--config", config, "--bundle", bundle)
     assert "signed as bundle_public_key wants it" in done.stdout
+
+
+def test_what_is_not_signed_is_not_promoted(zeekml: Any, bundle: Path, tmp_path: Path) -> None:
+    """Else a watch that wants it signed would go on until it is started again, and no longer."""
+    private, public = write_keys(tmp_path, new_key())
+    store = tmp_path / "store"
+    done = zeekml("bundle", "promote", bundle, "--store", store, "--key", public)
+    assert done.returncode == 65
+    assert "there is no model.sig; run: zeekml bundle sign" in done.stderr
+    assert not store.exists()
+    assert zeekml("bundle", "sign", bundle, "--key", private).returncode == 0
+    assert zeekml("bundle", "promote", bundle, "--store", store, "--key", public).returncode == 0
+    load_bundle(store / "current", public_key=public)

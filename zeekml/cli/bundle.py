@@ -167,7 +167,8 @@ def list_(store: Path, as_json: bool) -> None:
 @bundle.command(epilog=_STORE_EPILOG)
 @click.argument("path", type=PATH, required=False, metavar="[BUNDLE]")
 @store_option
-def promote(path: Path | None, store: Path) -> None:
+@path_option("--key", "PUBLIC.pem", "Public key of whoever must have signed the bundle.")
+def promote(path: Path | None, store: Path, key: Path | None) -> None:
     """Put a bundle in force: copy it into a store and point STORE/current to it.
 
     BUNDLE is a directory, or the first digits of a version that is in the store; by default what
@@ -180,7 +181,7 @@ def promote(path: Path | None, store: Path) -> None:
 
     versions = BundleStore(store)
     known = None if path is None or path.is_dir() else versions.version(str(path))
-    place = versions.promote(load_bundle(path if known is None else known))
+    place = versions.promote(load_bundle(path if known is None else known, public_key=key))
     say(f"{versions.link}: {place.name}")
 
 

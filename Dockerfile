@@ -13,7 +13,7 @@ COPY zeekml zeekml
 COPY rules rules
 COPY deploy deploy
 RUN python -m venv /opt/zeekml \
-    && /opt/zeekml/bin/pip install --no-cache-dir --disable-pip-version-check . \
+    && /opt/zeekml/bin/pip install --no-cache-dir --disable-pip-version-check '.[sign]' \
     && /opt/zeekml/bin/python -m compileall -q /opt/zeekml/lib
 
 FROM python:3.12-slim

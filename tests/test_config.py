@@ -53,6 +53,7 @@ def test_what_watch_follows_and_writes(tmp_path: Path) -> None:
         ('zeek = "/var/log/zeek/conn.log"', 1, "Expected `array`, got `str`"),
         ('zeek = ["/a/conn.log", ""]', 1, "must be a path and must not be empty"),
         ('out = ""', 1, "must be a path and must not be empty"),
+        ('bundle_public_key = ""', 1, "must be a path and must not be empty"),
         ('state = "/var\\u0000/lib"', 1, "must be a path and must not be empty"),
         ("suricata_hold = 301", 1, "must be at most 300"),
         ("context_hold = 301", 1, "must be at most 300"),
@@ -60,6 +61,8 @@ def test_what_watch_follows_and_writes(tmp_path: Path) -> None:
         ("stall_after = nan", 1, "must be a number of seconds, 0 or more"),
         ("lag_after = inf", 1, "must be a number of seconds, 0 or more"),
         ('shed_lag = "10s"', 1, "Expected `float`, got `str`"),
+        ('metrics_listen = "sensor:http"', 1, "metrics_listen: no port from 0 to 65535; write"),
+        ('metrics_listen = "[::1:9977"', 1, "metrics_listen: an IPv6 address needs brackets"),
         ("journal_mb = 0", 1, "must be at least 1"),
     ],
 )

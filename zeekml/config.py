@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from zeekml.alerts.also import read_also
+from zeekml.core.listen_address import parse_listen_address
 from zeekml.core.text import printable
 from zeekml.detection.notice import SEVERITIES
 from zeekml.errors import ConfigError
@@ -35,6 +36,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     # directory of the model bundle; None for the one that comes with zeekml
     bundle: str | None = None
     bundle_sha256: str | None = None  # digest the bundle must have, or None
+    # public key in PEM, of whoever signs the bundles that may be used, or None
+    bundle_public_key: str | None = None
     rules: str | None = None  # directory of the rules; None for those that come with zeekml
     notice_format: str = "json"  # form of notice.log: "json" or "tsv"
     context_records: int = 1 << 22  # most records of the last hour that are held per stream
@@ -63,6 +66,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     context_hold: float = CONTEXT_HOLD
     # file that gets the figures for Prometheus' node exporter, or None
     metrics_file: str | None = None
+    # address on which the figures are served to Prometheus, or None
+    metrics_listen: str | None = None
     # seconds without a record, or without one that can be scored, after which that is a
     # problem; 0 for never
     stall_after: float = 3600.0
@@ -79,7 +84,7 @@ MAX_HOLD: Final = 300.0
 """Longest `suricata_hold`, since notices come that much later, and `context_hold`; in seconds."""
 
 _PATHS: Final = (
-    *("bundle", "rules", "zeek", "suricata", "out", "state", "feed"),
+    *("bundle", "bundle_public_key", "rules", "zeek", "suricata", "out", "state", "feed"),
     *("suricata_socket", "metrics_file"),
 )
 _SECONDS: Final = (
@@ -163,6 +168,11 @@ def _check(config: Config) -> None:
             read_also(text)
         except ValueError as error:
             raise ValueError(f"{error} - at `$.also`") from error
+    if config.metrics_listen is not None:
+        try:
+            parse_listen_address(config.metrics_listen)
+        except ValueError as error:
+            raise ValueError(f"{error} - at `$.metrics_listen`") from error
     for key in _SECONDS:
         seconds = getattr(config, key)
         if not math.isfinite(seconds) or seconds < 0:

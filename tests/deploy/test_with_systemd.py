@@ -89,6 +89,28 @@ def test_the_drop_in_for_sinks_opens_the_network_and_nothing_else(
     }
 
 
+@pytest.fixture
+def with_metrics(unit: Path) -> Path:
+    """The unit with the drop-in for Prometheus."""
+    directory = unit.with_name(f"{unit.name}.d")
+    directory.mkdir()
+    shutil.copy(DEPLOY / "systemd" / "metrics.conf", directory)
+    return unit
+
+
+def test_the_unit_with_metrics_is_sound_and_exposes_little_more(with_metrics: Path) -> None:
+    done = run("systemd-analyze", "verify", with_metrics)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    done = run("systemd-analyze", "security", "--offline=true", "--no-pager", with_metrics)
+    level = re.search(r"Overall exposure level for zeekml\.service: ([\d.]+)", done.stdout)
+    # the drop-in was seen
+    assert "✗ PrivateNetwork=" in done.stdout
+    assert level, done.stdout
+    assert float(level[1]) <= MOST_EXPOSURE
+    # others than this machine stay out of reach
+    assert "IP address allow list with only localhost entries" in done.stdout
+
+
 def test_verify_would_see_a_mistake(unit: Path) -> None:
     unit.write_text(unit.read_text().replace("ProtectHome=yes", "ProtectHomes=yes"))
     assert "ProtectHomes" in run("systemd-analyze", "verify", unit).stderr

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from signing_keys import new_key, write_keys
 from watch_process import Log, WatchProcess
 
 from zeekml.ensemble.bundle import Bundle, load_bundle
 from zeekml.ensemble.bundle_store import BundleStore
 from zeekml.ensemble.bundle_writer import NewBundle, write_bundle
+from zeekml.ensemble.signing.sign_bundle import sign_bundle
 from zeekml.outputs import ENRICHED
 
 
@@ -122,3 +124,34 @@ def test_one_that_cannot_be_used_is_told_of_and_changes_nothing(
     assert all(
         json.loads(line)["zeekml_bundle"] == load_bundle().short_digest for line in watch.notices()
     )
+
+
+def test_with_a_public_key_only_what_is_signed_is_taken_up(
+    tmp_path: Path, store: BundleStore, log: Log, other: Bundle
+) -> None:
+    key, shipped = new_key(), load_bundle().short_digest
+    _, public = write_keys(tmp_path, key)
+    config = tmp_path / "zeekml.toml"
+    config.write_text(f'bundle = "{store.link}"\nbundle_public_key = "{public}"\n')
+    options: tuple[str | Path, ...] = ("--zeek", log.path, "--config", config)
+    sign_bundle(load_bundle(store.link), key)
+    shadowed = WatchProcess(tmp_path / "out", tmp_path / "state", *options, "--shadow", other.path)
+    shadowed.start()
+    assert shadowed.end() == 65
+    assert f"bundle {other.path} has no valid signature: there is no model.sig" in shadowed.text
+    watch = WatchProcess(tmp_path / "out", tmp_path / "state", *options)
+    try:
+        watch.start()
+        store.promote(other)
+        watch.wait_for("there is no model.sig; run: zeekml bundle sign")
+        watch.wait_for("the bundle read before stays in force")
+        log.write(10)
+        watch.has_scored(10)
+        assert {json.loads(line)["zeekml_bundle"] for line in watch.notices()} == {shipped}
+        # signed by somebody else, then by the owner, where it lies
+        sign_bundle(load_bundle(store.link), new_key())
+        watch.wait_for("was made with the key")
+        sign_bundle(load_bundle(store.link), key)
+        watch.wait_for(f"bundle {other.short_digest} in place of {shipped}")
+    finally:
+        watch.close()

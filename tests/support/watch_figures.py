@@ -74,6 +74,9 @@ def stream(name: str, **figures: Any) -> LiveStream:
     return cast("LiveStream", made_up)
 
 
+NOW = 1795430500.25
+
+
 def shown(
     *streams: LiveStream,
     commits: int = 11,
@@ -82,7 +85,7 @@ def shown(
     sinks: Sequence[SinkFigures] = (),
 ) -> bytes:
     bundle: Any = SimpleNamespace(digest="0123abcd", manifest=SimpleNamespace(name="default"))
-    return render(streams, bundle, sinks, commits=commits, up=up, suricata=suricata)
+    return render(streams, bundle, sinks, commits=commits, up=up, now=NOW, suricata=suricata)
 
 
 BOTH = (stream("conn", **FIGURES), stream("eve"))

@@ -61,8 +61,11 @@ class ScoreJob:
     cutting: Cutting = field(default_factory=Cutting)
 
     def load_bundle(self) -> Bundle:
-        """The bundle, if it is the one that the configuration pins."""
-        return load_bundle(self.bundle, pin=self.config.bundle_sha256)
+        """The bundle, if it is pinned and signed as the configuration wants it."""
+        config = self.config
+        return load_bundle(
+            self.bundle, pin=config.bundle_sha256, public_key=config.bundle_public_key
+        )
 
     def pipeline(self, stream: Stream, *, detects_only: bool = False) -> Pipeline:
         """The pipeline of a stream."""

@@ -89,7 +89,7 @@ def adapt(
         raise InputError(f"{directory}: nobody gave a label; see `zeekml label --help`")
     config = setup.config
     detection = Detection(
-        load_bundle(setup.bundle, pin=config.bundle_sha256),
+        load_bundle(setup.bundle, pin=config.bundle_sha256, public_key=config.bundle_public_key),
         load_policy(setup.rules),
         load_allowlist(setup.rules),
         tuple(config.local_nets),

@@ -1,4 +1,4 @@
-"""`zeekml bundle`: look at a model bundle, verify it, keep versions, import Keras models."""
+"""`zeekml bundle`: look at a model bundle, verify or sign it, keep versions, import Keras ones."""
 
 from __future__ import annotations
 
@@ -25,20 +25,62 @@ _USUAL = {"training": "benign training rows", "site": "the site's ordinary flows
 
 @click.group()
 def bundle() -> None:
-    """Show or verify a model bundle, keep versions of it, or make one of Keras models."""
+    """Show, verify or sign a model bundle, keep versions of it, or make one of Keras models."""
 
 
-@bundle.command()
+_SIGN_EPILOG = """\b
+Examples:
+  openssl genpkey -algorithm ed25519 -out private.pem
+  openssl pkey -in private.pem -pubout -out public.pem
+  zeekml bundle sign my-bundle --key private.pem
+  zeekml bundle verify my-bundle --key public.pem
+"""
+signature_option = path_option(
+    "--signature", "FILE", "File of the signature [default: model.sig in the bundle]."
+)
+
+
+@bundle.command(epilog=_SIGN_EPILOG)
 @click.argument("path", required=False, type=PATH, metavar="[DIR]")
 @click.option("--pin", metavar="SHA256", help="Digest the bundle must have.")
-def verify(path: Path | None, pin: str | None) -> None:
-    """Check every digest, the feature schema and that all members run."""
+@path_option("--key", "PUBLIC.pem", "Public key of whoever must have signed the bundle.")
+@signature_option
+def verify(path: Path | None, pin: str | None, key: Path | None, signature: Path | None) -> None:
+    """Check every digest, the feature schema and that all members run; and a signature."""
     from zeekml.cli.console import say
     from zeekml.ensemble.bundle import load_bundle, try_members
 
-    loaded = load_bundle(path, pin=pin)
+    if signature is not None and key is None:
+        raise click.UsageError("--signature needs --key, the public key of who made it.")
+    loaded = load_bundle(path, pin=pin, public_key=key, signature=signature)
     try_members(loaded)
-    say(f"{loaded.path}: sound, {len(loaded.models)} members, sha256 {loaded.digest}")
+    signed = "" if key is None else f", signed by the key of {key}"
+    say(f"{loaded.path}: sound, {len(loaded.models)} members, sha256 {loaded.digest}{signed}")
+
+
+@bundle.command(epilog=_SIGN_EPILOG)
+@click.argument("path", type=PATH, metavar="BUNDLE")
+@path_option("--key", "PRIVATE.pem", "Private key, Ed25519 or ECDSA, in PEM.", required=True)
+@signature_option
+def sign(path: Path, key: Path, signature: Path | None) -> None:
+    """Sign a bundle, all files of it, for `bundle verify --key` and `bundle_public_key`.
+
+    The form is that of the OpenSSF's model signing. A passphrase of the key is asked for.
+    """
+    from zeekml.cli.console import say
+    from zeekml.ensemble.bundle import load_bundle
+    from zeekml.ensemble.signing.keys import NeedsPassphraseError, key_hint, read_private_key
+    from zeekml.ensemble.signing.sign_bundle import sign_bundle
+
+    loaded = load_bundle(path)
+    try:
+        signer = read_private_key(key)
+    except NeedsPassphraseError:
+        told = f"Passphrase of {printable(str(key), None)}"
+        signer = read_private_key(key, click.prompt(told, hide_input=True, err=True))
+    place = sign_bundle(loaded, signer, signature)
+    hint = key_hint(signer.public_key())
+    say(f"{place}: signed sha256 {loaded.digest} with the key {hint[:12]}")
 
 
 @bundle.command()
@@ -125,7 +167,8 @@ def list_(store: Path, as_json: bool) -> None:
 @bundle.command(epilog=_STORE_EPILOG)
 @click.argument("path", type=PATH, required=False, metavar="[BUNDLE]")
 @store_option
-def promote(path: Path | None, store: Path) -> None:
+@path_option("--key", "PUBLIC.pem", "Public key of whoever must have signed the bundle.")
+def promote(path: Path | None, store: Path, key: Path | None) -> None:
     """Put a bundle in force: copy it into a store and point STORE/current to it.
 
     BUNDLE is a directory, or the first digits of a version that is in the store; by default what
@@ -138,7 +181,7 @@ def promote(path: Path | None, store: Path) -> None:
 
     versions = BundleStore(store)
     known = None if path is None or path.is_dir() else versions.version(str(path))
-    place = versions.promote(load_bundle(path if known is None else known))
+    place = versions.promote(load_bundle(path if known is None else known, public_key=key))
     say(f"{versions.link}: {place.name}")
 
 

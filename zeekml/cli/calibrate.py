@@ -67,7 +67,9 @@ def calibrate(
     # said before minutes of work, not after
     check_place(out, overwrite=overwrite)
     refuse_output_among_inputs(inputs, out)
-    loaded = load_bundle(setup.bundle, pin=config.bundle_sha256)
+    loaded = load_bundle(
+        setup.bundle, pin=config.bundle_sha256, public_key=config.bundle_public_key
+    )
     policy, allowlist = load_policy(setup.rules), load_allowlist(setup.rules)
     discovery = discover(inputs, exclude=(out,))
     with (

@@ -25,6 +25,7 @@ Examples:
   zeekml watch --out /var/log/zeekml --state /var/lib/zeekml \\
       --suricata-socket /run/suricata/suricata-command.socket
   zeekml watch --zeek conn.log --out notices --state state --until-idle 5
+  zeekml watch --out notices --state state --metrics-listen 9977
 
 \b
 Signals: SIGTERM and SIGINT end the watch after what was read has been committed; SIGHUP reads the
@@ -74,6 +75,13 @@ _MORE = "May be given several times."
 @click.option("--enriched", is_flag=True, help="Write conn_scored.log: each record with its score.")
 @options.notice_options
 @click.option(
+    "--metrics-listen",
+    metavar="HOST:PORT",
+    callback=lambda _context, _option, text: _listen_address(text),
+    help="Serve the figures for Prometheus at http://HOST:PORT/metrics; a port alone is on "
+    "127.0.0.1.",
+)
+@click.option(
     "--until-idle",
     type=click.FloatRange(min=0.0, min_open=True),
     metavar="SECONDS",
@@ -88,6 +96,7 @@ def watch(
     suricata_socket: Path | None,
     setup: Setup,
     shadow: Path | None,
+    metrics_listen: str | None,
     until_idle: float | None,
     **outputs: Any,
 ) -> None:
@@ -112,6 +121,10 @@ def watch(
     if out is None or state is None:
         missing = "--out" if out is None else "--state"
         raise click.UsageError(f"{missing} is needed, as an option or in the configuration.")
+    if metrics_listen is not None:
+        from msgspec.structs import replace
+
+        config = replace(config, metrics_listen=metrics_listen)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_InertLines("%(asctime)s %(levelname)s %(message)s"))
     ours = logging.getLogger("zeekml")
@@ -175,6 +188,15 @@ def watch(
         sys.exit(130)
     if until_idle is not None and not received and watcher.scored_nothing:
         raise DataError("nothing that was read could be scored; notice.log says what came instead")
+
+
+def _listen_address(text: str | None) -> str | None:
+    from zeekml.core.listen_address import parse_listen_address
+
+    try:
+        return None if text is None else str(parse_listen_address(text))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 class _InertLines(logging.Formatter):

@@ -92,14 +92,15 @@ def _models_and_rules(wanted: Wanted, config: Config) -> list[Finding]:
     thresholds = None
     named = wanted.bundle or (Path(config.bundle) if config.bundle else None)
     try:
-        bundle = load_bundle(named, pin=config.bundle_sha256)
-    except (BundleError, DataError) as error:
+        bundle = load_bundle(named, pin=config.bundle_sha256, public_key=config.bundle_public_key)
+    except (BundleError, ConfigError, DataError) as error:
         remedy = "install the bundle again, or name another with --bundle"
         findings.append(Check("bundle", named or "bundle").fail(str(error), remedy))
     else:
         thresholds = bundle.manifest.thresholds
         pinned = "as pinned" if config.bundle_sha256 else "not pinned by bundle_sha256"
-        text = f"{bundle.manifest.name}, sha256 {bundle.short_digest}, {pinned}"
+        signed = ", signed as bundle_public_key wants it" if config.bundle_public_key else ""
+        text = f"{bundle.manifest.name}, sha256 {bundle.short_digest}, {pinned}{signed}"
         findings.append(Check("bundle", bundle.path).ok(text))
     rules = wanted.rules or (Path(config.rules) if config.rules else None)
     try:

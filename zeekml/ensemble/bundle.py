@@ -7,6 +7,7 @@
     pairs_scaler.npz  their scaler
     reference.npz     attacks that no adaptation may make it miss
     MODEL_CARD.md     what the members were trained on and how they did
+    model.sig         a signature, if it has one (see `signature`)
 
 A bundle decides what is reported and what is not, so whoever can change it can hide an attack:
 nothing in it is code or pickle, every byte is covered by the manifest's digests, and one that
@@ -16,6 +17,7 @@ process before it runs in this one (`trial_run`); what is installed with zeekml 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -24,12 +26,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from zeekml.core.text import printable
 from zeekml.ensemble import manifest as manifest_format
 from zeekml.ensemble.interpreter import Member, MemberError
 from zeekml.ensemble.manifest import FileEntry, PairEntry
 from zeekml.ensemble.pair_models import PairModels
 from zeekml.ensemble.reference_rows import MAX_REFERENCE, ReferenceRows, decode_reference
 from zeekml.ensemble.scaler import MAX_SCALER, Scaler, decode_scaler
+from zeekml.ensemble.signing.keys import read_public_key
+from zeekml.ensemble.signing.signature import MAX_SIGNATURE, SIGNATURE_FILE, signed_digests
 from zeekml.errors import BundleError
 
 MANIFEST_FILE: Final = "manifest.json"
@@ -72,6 +77,11 @@ class Bundle:
         """The digest's first 12 hex digits, as notices carry it."""
         return self.digest[:SHORT_DIGEST]
 
+    @property
+    def digests(self) -> dict[str, str]:
+        """The SHA-256 of each of its files by name, in hex."""
+        return {MANIFEST_FILE: self.digest, **_digests(self.manifest)}
+
     def reference(self) -> ReferenceRows | None:
         """The reference set, decoded; `BundleError`: it is damaged, or of another version."""
         if not self.reference_file:
@@ -82,7 +92,13 @@ class Bundle:
             raise _unfit(self.path, REFERENCE_FILE, err) from err
 
 
-def load_bundle(path: str | os.PathLike[str] | None = None, *, pin: str | None = None) -> Bundle:
+def load_bundle(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    pin: str | None = None,
+    public_key: str | os.PathLike[str] | None = None,
+    signature: str | os.PathLike[str] | None = None,
+) -> Bundle:
     """Read a bundle and check all of it.
 
     Parameters
@@ -91,6 +107,11 @@ def load_bundle(path: str | os.PathLike[str] | None = None, *, pin: str | None =
         Directory of the bundle; None for the one that comes with zeekml.
     pin
         The digest the bundle must have (64 hex digits), or None.
+    public_key
+        A PEM file; with it the bundle must be signed by the key that belongs to it, and its
+        directory must hold nothing else.
+    signature
+        File of that signature; by default model.sig in the directory.
 
     Returns
     -------
@@ -103,7 +124,9 @@ def load_bundle(path: str | os.PathLike[str] | None = None, *, pin: str | None =
     BundleError
         A file is missing, damaged or can be changed by others; the bundle is of another format,
         feature schema or set of classes; a member does not fit; or the digest is not the pinned
-        one. The message is one line and says what to do.
+        one, or not signed. The message is one line and says what to do.
+    ConfigError
+        The public key cannot be used.
     """
     directory = DEFAULT_BUNDLE if path is None else Path(path)
     if path is None and not (directory / MANIFEST_FILE).is_file():
@@ -115,6 +138,7 @@ def load_bundle(path: str | os.PathLike[str] | None = None, *, pin: str | None =
     # installed bundle can as well write to the code beside it: no check could help there.
     inside_package = directory.resolve().is_relative_to(_PACKAGE)
     with _Directory(directory, check_modes=not inside_package) as files:
+        files.follow_links = public_key is None
         data = files.read(MANIFEST_FILE, _MAX_MANIFEST)
         digest = hashlib.sha256(data).hexdigest()
         if pin is not None and pin.strip().lower() != digest:
@@ -122,10 +146,18 @@ def load_bundle(path: str | os.PathLike[str] | None = None, *, pin: str | None =
                 f"bundle {directory} has the digest {digest}, not the pinned one; restore the "
                 "pinned bundle, or change bundle_sha256 if the new one is wanted"
             )
+        signed: dict[str, str] | None = None
+        if public_key is not None:
+            detached = None if signature is None else Path(signature)
+            signed = _signed(files, Path(public_key), detached)
+            if signed.get(MANIFEST_FILE) != digest:
+                raise _not_signed(directory, f"{MANIFEST_FILE} is not the one that was signed")
         try:
             manifest = manifest_format.decode(data)
         except BundleError as err:
             raise BundleError(f"bundle {directory}: {MANIFEST_FILE}: {err}") from err
+        if signed is not None and signed != {MANIFEST_FILE: digest, **_digests(manifest)}:
+            raise _not_signed(directory, f"the signature is not of the files of {MANIFEST_FILE}")
         models = tuple(files.read_entry(entry, _MAX_MEMBER) for entry in manifest.members)
         pair_models: tuple[bytes, ...] = ()
         pair_scaler = b""
@@ -151,6 +183,44 @@ def load_bundle(path: str | os.PathLike[str] | None = None, *, pin: str | None =
         widths = len(manifest.features), len(entry.outputs), entry.embedding
         _check_member(directory, entry, model, *widths)
     return bundle
+
+
+def _digests(manifest: manifest_format.Manifest) -> dict[str, str]:
+    return {entry.file: entry.sha256 for entry in manifest.files()}
+
+
+def _signed(files: _Directory, public_key: Path, signature: Path | None) -> dict[str, str]:
+    """The digests that the key signed, by file name; `BundleError` if there are other files."""
+    key = read_public_key(public_key)
+    names = files.names()
+    if signature is not None:
+        try:
+            with signature.open("rb") as file:
+                data = file.read(MAX_SIGNATURE)
+        except OSError as err:
+            raise _not_signed(files.path, f"{signature}: {err.strerror}") from err
+    elif SIGNATURE_FILE in names:
+        data = files.read(SIGNATURE_FILE, MAX_SIGNATURE)
+    else:
+        raise _not_signed(files.path, f"there is no {SIGNATURE_FILE}")
+    try:
+        signed = signed_digests(data, key)
+    except BundleError as err:
+        raise BundleError(f"bundle {files.path}: {signature or SIGNATURE_FILE}: {err}") from err
+    if strange := names - signed.keys() - {SIGNATURE_FILE}:
+        told = printable(", ".join(sorted(strange)), 200)
+        raise BundleError(
+            f"bundle {files.path} holds files that are not signed ({told}); remove them, or "
+            "restore the bundle from a copy"
+        )
+    return signed
+
+
+def _not_signed(path: Path, reason: str) -> BundleError:
+    return BundleError(
+        f"bundle {path} has no valid signature: {reason}; run: zeekml bundle sign '{path}' --key "
+        "PRIVATE.pem, if it is yours"
+    )
 
 
 def _scaler(directory: Path, entry: FileEntry, data: bytes, features: int) -> Scaler:
@@ -245,7 +315,8 @@ class _Directory:
     """
 
     def __init__(self, path: Path, *, check_modes: bool) -> None:
-        self._path = path
+        self.path = path
+        self.follow_links = True
         self._check_modes = check_modes
         try:
             self._handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -266,34 +337,45 @@ class _Directory:
         data = self.read(entry.file, limit)
         if hashlib.sha256(data).hexdigest() != entry.sha256:
             raise BundleError(
-                f"bundle {self._path}: {entry.file} was changed or damaged (its digest is not that "
+                f"bundle {self.path}: {entry.file} was changed or damaged (its digest is not that "
                 f"of {MANIFEST_FILE}); restore it from a copy, or make the bundle again"
             )
         return data
 
     def read(self, name: str, limit: int) -> bytes:
-        self._check_mode(self._handle, self._path)
+        self._check_mode(self._handle, self.path)
+        # without blocking: what claims to be a file might be a pipe
+        flags = os.O_RDONLY | os.O_NONBLOCK | (0 if self.follow_links else os.O_NOFOLLOW)
         try:
-            # without blocking: what claims to be a file might be a pipe
-            handle = os.open(name, os.O_RDONLY | os.O_NONBLOCK, dir_fd=self._handle)
+            handle = os.open(name, flags, dir_fd=self._handle)
             with os.fdopen(handle, "rb") as file:
                 if not stat.S_ISREG(os.fstat(handle).st_mode):
-                    raise BundleError(f"bundle {self._path}: {name} is not a regular file")
-                self._check_mode(handle, self._path / name)
+                    raise BundleError(f"bundle {self.path}: {name} is not a regular file")
+                self._check_mode(handle, self.path / name)
                 data = file.read(limit + 1)
         except OSError as err:
+            if err.errno == errno.ELOOP:
+                told = (
+                    f"bundle {self.path}: {name} is a link; the files of a signed bundle are plain"
+                )
+                raise BundleError(told) from err
             raise BundleError(
-                f"bundle {self._path}: {name} cannot be read ({err.strerror}); restore it from a "
+                f"bundle {self.path}: {name} cannot be read ({err.strerror}); restore it from a "
                 "copy, or make the bundle again"
             ) from err
         if len(data) > limit:
-            raise BundleError(f"bundle {self._path}: {name} is larger than {limit} bytes")
+            raise BundleError(f"bundle {self.path}: {name} is larger than {limit} bytes")
         return data
+
+    def names(self) -> set[str]:
+        """All that is in it."""
+        with os.scandir(self._handle) as entries:
+            return {entry.name for entry in entries}
 
     def _check_mode(self, handle: int, path: Path) -> None:
         mode = os.fstat(handle).st_mode
         if self._check_modes and mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise BundleError(
-                f"bundle {self._path} can be changed by others ({path} has mode "
-                f"{stat.S_IMODE(mode):04o}); run: chmod -R go-w '{self._path}'"
+                f"bundle {self.path} can be changed by others ({path} has mode "
+                f"{stat.S_IMODE(mode):04o}); run: chmod -R go-w '{self.path}'"
             )

@@ -26,6 +26,7 @@ from zeekml.core.directory_lock import DirectoryLock
 from zeekml.core.text import printable
 from zeekml.ensemble.bundle import SHORT_DIGEST, Bundle, load_bundle
 from zeekml.ensemble.bundle_writer import NewBundle, write_bundle
+from zeekml.ensemble.signing.signature import SIGNATURE_FILE
 from zeekml.errors import InputError
 
 CURRENT: Final = "current"
@@ -102,6 +103,8 @@ class BundleStore:
                 name = bundle.short_digest
                 if not (self.directory / name).exists():
                     self._copy(bundle, name)
+                else:
+                    self._take_signature(bundle, name)
                 if self.current() != name:
                     self._put_in_force(name, [*self._past(), name])
         return self.directory / name
@@ -171,6 +174,14 @@ class BundleStore:
             sync_directory(self.directory)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
+
+    def _take_signature(self, bundle: Bundle, name: str) -> None:
+        """Have the signature of a bundle that was signed after it was copied."""
+        source, target = (path / SIGNATURE_FILE for path in (bundle.path, self.directory / name))
+        if source.is_file() and not (target.exists() and source.samefile(target)):
+            with replacing(target) as file:
+                file.write(source.read_bytes())
+                os.fchmod(file.fileno(), 0o644)
 
     def _put_in_force(self, name: str, history: Sequence[str]) -> None:
         with replacing(self.directory / HISTORY) as file:

@@ -151,6 +151,13 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         for reason in self._reasons_against():
             raise BundleError(reason)
 
+    def files(self) -> list[FileEntry]:
+        """All files of the bundle besides the manifest."""
+        files: list[FileEntry] = [*self.members, self.scaler, self.model_card]
+        if self.pairs is not None:
+            files += [*self.pairs.members, self.pairs.scaler]
+        return files if self.reference is None else [*files, self.reference]
+
     def _reasons_against(self) -> Iterator[str]:
         """What is wrong; what comes after the first may rest on that being right."""
         if self.feature_schema != SCHEMA_HASH:
@@ -163,14 +170,10 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             yield f"the classes must be {', '.join(CLASSES)}, in this order"
         if not self.members:
             yield "no members"
-        files: list[FileEntry] = [*self.members, self.scaler, self.model_card]
         if self.pairs is not None:
-            files += [*self.pairs.members, self.pairs.scaler]
             yield from _reasons_against_pairs(self.pairs)
-        if self.reference is not None:
-            files.append(self.reference)
         yield from site_rule.reasons_against(self.site_rules)
-        for entry in files:
+        for entry in self.files():
             if not _FILE_NAME.fullmatch(entry.file):
                 plain = f"'{printable(entry.file, _SHOWN)}' is not a plain file name"
                 yield f"{plain}; files of a bundle lie in its own directory"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from zeekml.config import Config
 from zeekml.core.file_stamp import Stamp, stamp_of
 from zeekml.detection.policy import Policy
 from zeekml.ensemble.bundle import MANIFEST_FILE, Bundle, load_bundle
 from zeekml.ensemble.bundle_store import store_of
+from zeekml.ensemble.signing.signature import SIGNATURE_FILE
 from zeekml.errors import BundleError, ConfigError
 
 log = logging.getLogger("zeekml.watch")
@@ -17,28 +19,29 @@ log = logging.getLogger("zeekml.watch")
 class BundleReloader:
     """Reads the bundle, and again whenever there is another one at its path.
 
-    `path` is None for what comes with zeekml, and `pin` the digest that it must have, if any.
-    Raises `BundleError` where the bundle cannot be used to begin with.
+    `path` is None for what comes with zeekml; the configuration tells the digest that it must have,
+    and who must have signed it. Raises `BundleError` where the bundle cannot be used to begin with.
     """
 
-    def __init__(self, path: Path | None, pin: str | None) -> None:
-        self._path, self._pin = path, pin
-        self._stamp = self._look()
-        self.current: Bundle = load_bundle(path, pin=pin)
+    def __init__(self, path: Path | None, config: Config) -> None:
+        self._path = path
+        self._pin, self._public_key = config.bundle_sha256, config.bundle_public_key
+        self._stamps = self._look()
+        self.current: Bundle = load_bundle(path, pin=self._pin, public_key=self._public_key)
 
     def changed(self, policy: Policy) -> bool:
         """Look; tell whether `current` is another one now.
 
         One that cannot be used, under this policy either, is logged, and the one before stays.
         """
-        stamp = self._look()
-        if stamp == self._stamp:
+        stamps = self._look()
+        if stamps == self._stamps:
             return False
-        self._stamp = stamp
-        if stamp is None:
+        self._stamps = stamps
+        if stamps[0] is None:
             return False  # between two
         try:
-            read = load_bundle(self._path, pin=self._pin)
+            read = load_bundle(self._path, pin=self._pin, public_key=self._public_key)
             policy.thresholds(read.manifest.thresholds)
         except (BundleError, ConfigError) as error:
             log.error("%s; the bundle read before stays in force", error)
@@ -56,10 +59,12 @@ class BundleReloader:
         store = None if self._path is None else store_of(self._path)
         found = None if store is None else store.version(digest)
         try:
-            return None if found is None else load_bundle(found)
-        except BundleError as error:
+            return None if found is None else load_bundle(found, public_key=self._public_key)
+        except (BundleError, ConfigError) as error:
             log.warning("%s", error)
             return None
 
-    def _look(self) -> Stamp | None:
-        return None if self._path is None else stamp_of(self._path / MANIFEST_FILE)
+    def _look(self) -> tuple[Stamp | None, ...]:
+        """What the manifest is, and the signature where one is wanted."""
+        wanted = (MANIFEST_FILE, *(() if self._public_key is None else (SIGNATURE_FILE,)))
+        return tuple(None if self._path is None else stamp_of(self._path / f) for f in wanted)

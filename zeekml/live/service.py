@@ -120,7 +120,7 @@ class Watcher:
                 begun = stack.enter_context(Startup(job.logs, job.state, clock=clock))
             self.state = begun.state
             self._manager.starting("loading the models and the last hour", _PATIENCE)
-            self._bundles = BundleReloader(job.bundle, job.config.bundle_sha256)
+            self._bundles = BundleReloader(job.bundle, job.config)
             self.bundle = self._bundles.current
             self.policy = load_policy(job.rules)
             self.policy.thresholds(self.bundle.manifest.thresholds)
@@ -128,6 +128,7 @@ class Watcher:
             self._push = Push(job.config.sinks, job.state, wall)
             stack.callback(self._push.close)
             self._reporter = Reporter(job, self.bundle, self.policy, self.state, clock, wall)
+            stack.callback(self._reporter.close)
             kept = {NOTICE_LOG: self.state.notice_lines, EVE_JSON: self.state.alert_lines}
             opening, marks = self._reporter.opening, self.state.marks()
             self.outputs = LiveOutputs(job.out, job.options, marks, opening, wall, kept)
@@ -159,7 +160,7 @@ class Watcher:
         """Have the shadow look on at all streams, from what is read now on."""
         if self._job.shadow is None:
             return None
-        bundle = load_bundle(self._job.shadow)
+        bundle = load_bundle(self._job.shadow, public_key=self._job.config.bundle_public_key)
         self.policy.thresholds(bundle.manifest.thresholds)
         shadow = Shadow(bundle, self._job.state, self._job.config)
         self._attach(shadow)
@@ -220,7 +221,7 @@ class Watcher:
         if not self._stop:
             self._push.drain(_DRAIN, lambda: self._stop)
         log.info("stopped: %s", self._reporter.status(self.streams))
-        self._reporter.publish(self.streams, self._push.figures(), up=False, now=True)
+        self._reporter.publish(self.streams, self._push.figures(), up=False, due=True)
 
     def start(self) -> None:
         """Say what is watched, and commit against what the outputs hold now."""

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import stat
+from itertools import groupby
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
-from watch_figures import BOTH, FIGURES, shown, stream
+from watch_figures import BOTH, FIGURES, NOW, shown, stream
 
 from zeekml._version import __version__
 from zeekml.detection.notice import NOTES
@@ -88,6 +90,7 @@ def test_names_types_and_values() -> None:
     }
     assert samples["zeekml_state_commits_total", frozenset()] == 11
     assert samples["zeekml_up", frozenset()] == 1
+    assert samples["zeekml_updated_timestamp_seconds", frozenset()] == NOW
     bundle = {("sha256", "0123abcd"), ("name", "default"), ("version", __version__)}
     assert samples["zeekml_bundle_info", frozenset(bundle)] == 1
 
@@ -113,11 +116,36 @@ def test_what_is_not_known_is_left_out() -> None:
     assert not {"zeekml_lag_seconds", "zeekml_last_record_timestamp_seconds"} & eve
 
 
+def test_what_a_linter_of_metrics_looks_for() -> None:
+    """The rules of `promtool check metrics`, and of its parser."""
+    told: dict[str, set[str]] = {}
+    order = []
+    for line in shown(*BOTH).decode().splitlines():
+        if line.startswith("#"):
+            _, word, name, text = line.split(" ", 3)
+            assert word not in told.setdefault(name, set())
+            assert word in ("HELP", "TYPE") and text.strip()
+            told[name].add(word)
+        else:
+            name = re.split(r"[{ ]", line, maxsplit=1)[0]
+            order.append(name)
+            # both stand before the first sample
+            assert told[name] == {"HELP", "TYPE"}
+    # the samples of a name stand together
+    assert [name for name, _ in groupby(order)] == list(dict.fromkeys(order))
+    assert set(order) == set(told)
+    for name in order:
+        assert re.fullmatch(r"zeekml_[a-z]+(_[a-z0-9]+)*", name)
+        # base units alone, and no type in a name
+        assert not re.search(r"_(ms|milliseconds|minutes|kb|megabytes|counter|gauge)(_|$)", name)
+
+
 def test_no_streams_and_the_end() -> None:
     samples, _ = parsed(shown(up=False))
     assert {name for name, _ in samples} == {
         "zeekml_state_commits_total",
         "zeekml_up",
+        "zeekml_updated_timestamp_seconds",
         "zeekml_bundle_info",
     }
     assert samples["zeekml_up", frozenset()] == 0

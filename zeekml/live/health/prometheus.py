@@ -1,4 +1,4 @@
-"""Prometheus metrics of the watch: a file for node_exporter's textfile collector.
+"""Prometheus metrics of the watch, and a file of them for node_exporter's textfile collector.
 
 The file is replaced as a whole, so that a reader never sees half of it. Its name must end in
 ``.prom`` for the collector to look at it, and the file carries no times, as the collector demands.
@@ -40,9 +40,10 @@ def render(
     *,
     commits: int,
     up: bool,
+    now: float,
     suricata: SuricataStatus | None = None,
 ) -> bytes:
-    """The figures in Prometheus's text format."""
+    """The figures in Prometheus's text format; `now` is the time of day."""
     # slow to import, and of no use to whoever wants no figures
     from prometheus_client import generate_latest
     from prometheus_client.registry import Collector
@@ -65,6 +66,7 @@ def render(
     families += [
         _family("zeekml_state_commits_total", "Times the state was stored.", [({}, commits)]),
         _family("zeekml_up", "Whether the watch runs.", [({}, up)]),
+        _family("zeekml_updated_timestamp_seconds", "Time of these figures.", [({}, now)]),
         _family("zeekml_bundle_info", "The models in use.", [(models, 1)]),
         *([] if suricata is None else _suricata_families(suricata)),
     ]

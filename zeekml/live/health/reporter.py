@@ -19,7 +19,7 @@ from zeekml.core.text import printable
 from zeekml.core.units import counted
 from zeekml.detection.policy import Policy
 from zeekml.ensemble.bundle import Bundle
-from zeekml.errors import InputError, OutputError
+from zeekml.errors import InputError
 from zeekml.features.feature_schema import FEATURES, SCHEMA_HASH
 from zeekml.feeds.suricata_feed import SuricataStatus
 from zeekml.live.event_tails import event_paths, reads_events
@@ -28,7 +28,8 @@ from zeekml.live.health.drift import TrafficDrift
 from zeekml.live.health.figures import StreamFigures
 from zeekml.live.health.monitor import HealthMonitor
 from zeekml.live.health.problems import HealthFinding, ProblemKind
-from zeekml.live.health.prometheus import render, write_metrics
+from zeekml.live.health.prometheus import render
+from zeekml.live.health.publisher import Publisher
 from zeekml.live.outputs.live_outputs import notice_encoder
 from zeekml.live.state.database import State
 from zeekml.live.state.reader import ABOUT, Problem, Status, budget_of, decode_about, encode_about
@@ -90,7 +91,7 @@ class Reporter:
         self._observed = self._published = -_PUBLISH_EVERY
         self._unseen: set[str] = {logs.name for logs in job.logs}
         self._envelopes: set[tuple[str, str]] = set()
-        self._metrics_failed = ""
+        self._publisher = Publisher(job.config, clock)
         self._suricata: SuricataStatus | None = None
         self._no_suricata_since: float | None = None
 
@@ -261,28 +262,29 @@ class Reporter:
         sinks: Sequence[SinkFigures] = (),
         *,
         up: bool = True,
-        now: bool = False,
+        due: bool = False,
     ) -> bool:
-        """Write the figures for Prometheus, if that is asked for and due; tell whether it was."""
+        """Publish the figures for Prometheus, if that is due; tell whether it was."""
         clock = self._clock()
-        if clock < self._published + _PUBLISH_EVERY and not now:
+        if clock < self._published + _PUBLISH_EVERY and not due:
             return False
         self._published = clock
-        if (path := self._job.config.metrics_file) is None:
-            return True
-        try:
-            commits = self._state.commits
+        if self._publisher.wanted:
             figures = render(
-                streams, self._bundle, sinks, commits=commits, up=up, suricata=self._suricata
+                streams,
+                self._bundle,
+                sinks,
+                commits=self._state.commits,
+                up=up,
+                now=self._wall(),
+                suricata=self._suricata,
             )
-            write_metrics(Path(path), figures)
-            self._metrics_failed = ""
-        except OutputError as error:
-            # figures are not worth stopping for
-            if str(error) != self._metrics_failed:
-                self._metrics_failed = str(error)
-                log.error("%s", error)
+            self._publisher.publish(figures)
         return True
+
+    def close(self) -> None:
+        """Publish no more."""
+        self._publisher.close()
 
     def _log_first_records(self, stream: LiveStream) -> None:
         """Once there are some records: whether they can be read, and tell what they should."""

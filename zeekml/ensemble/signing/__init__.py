@@ -1,0 +1,1 @@
+"""Signatures of bundles, and the keys that make and verify them."""

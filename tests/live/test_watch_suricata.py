@@ -62,8 +62,8 @@ class TimedWatcher(Watcher):
 
     @property
     def trouble(self) -> SuricataTrouble | None:
-        assert self.feeds.suricata is not None
-        return self.feeds.suricata.trouble
+        assert self.receivers.feeds.suricata is not None
+        return self.receivers.feeds.suricata.trouble
 
     def look(self, seconds: float = CHECK_EVERY) -> None:
         self.now += seconds
@@ -88,7 +88,7 @@ def test_hosts_are_sent_when_they_are_committed_and_not_before(
             tried.append(arguments)
             # on disk, but not committed
             assert SCANNER.encode() in (job.out / NOTICE_LOG).read_bytes()
-            assert not any(watcher.feeds.hosts.wanted(BEGIN + 7200.0).values())
+            assert not any(watcher.receivers.feeds.hosts.wanted(BEGIN + 7200.0).values())
             assert server.commands == []
             if len(tried) == 3:
                 watcher.state.commit = commit  # type: ignore[method-assign]
@@ -174,5 +174,5 @@ def test_a_watch_that_feeds_none_any_more_says_that_it_is_over(log: Log, job: Wa
     without = WatchJob(job.logs, job.out, job.state, job.config)
     with TimedWatcher(without) as watcher:
         watcher.look()
-        assert watcher.feeds.suricata is None
+        assert watcher.receivers.feeds.suricata is None
     assert len(problems(job)) == 2

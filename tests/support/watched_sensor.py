@@ -312,7 +312,7 @@ class WatchedSensor(Sensor):
         """Have the next way to a commit, or the one after it, end at a point."""
         watcher = self.watcher
         assert watcher is not None
-        outputs, state = watcher.outputs, watcher.state
+        outputs, state = watcher.receivers.outputs, watcher.state
         flush, commit, write = outputs.flush, state.commit, os.write
 
         def write_or_crash(descriptor: int, data: memoryview) -> int:
@@ -345,7 +345,7 @@ class WatchedSensor(Sensor):
     def fail_to_write(self, *, commit: bool, times: int) -> None:
         """Have the next outputs or commits fail, as on a disk that is full for a while."""
         assert self.watcher is not None
-        target = self.watcher.state if commit else self.watcher.outputs
+        target = self.watcher.state if commit else self.watcher.receivers.outputs
         name = "commit" if commit else "flush"
         real: Callable[..., None] = getattr(target, name)
         left = times

@@ -15,10 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
-from zeekml.alerts.eve_alert import encode_alert
-from zeekml.alerts.evidence_line import encode_evidence
-from zeekml.alerts.health_notice import HealthNotice
-from zeekml.alerts.zeek_notice import encode_json
 from zeekml.config import Config
 from zeekml.core.directory_lock import TakenError
 from zeekml.core.text import printable
@@ -33,16 +29,13 @@ from zeekml.live.health.problems import ProblemKind
 from zeekml.live.health.reporter import Reporter
 from zeekml.live.health.systemd import ServiceManager
 from zeekml.live.memory_trim import shed_library_pages, trim_heap
-from zeekml.live.outputs.live_outputs import LiveOutputs
-from zeekml.live.sensor_feeds import SensorFeeds
+from zeekml.live.receivers import Receivers
 from zeekml.live.shadow import Shadow
 from zeekml.live.startup import Startup
-from zeekml.live.state.database import IncidentLine, Mark
 from zeekml.live.stream import SHED, LiveStream, PollResult
 from zeekml.live.tail.file_events import FileEvents
 from zeekml.live.tail.inputs import StreamLogs
-from zeekml.outputs import ENRICHED, EVE_JSON, NOTICE_LOG, OutputOptions, refuse_nested
-from zeekml.sinks.push import Push
+from zeekml.outputs import ENRICHED, OutputOptions, refuse_nested
 
 log = logging.getLogger("zeekml.watch")
 
@@ -105,8 +98,6 @@ class Watcher:
         self._sleep = sleep
         self._stop = False
         self._reload = False
-        self._incidents: list[IncidentLine] = []
-        self._said: list[bytes] = []  # about the watch itself, since the queue of sinks took it
         self._complaint = ""
         self._manager = ServiceManager.from_environment()
         self._checked = self._quiet_since = clock()
@@ -125,19 +116,19 @@ class Watcher:
             self.policy = load_policy(job.rules)
             self.policy.thresholds(self.bundle.manifest.thresholds)
             self._allowlist = AllowlistReloader(job.rules)
-            self._push = Push(job.config.sinks, job.state, wall)
-            stack.callback(self._push.close)
             self._reporter = Reporter(job, self.bundle, self.policy, self.state, clock, wall)
             stack.callback(self._reporter.close)
-            kept = {NOTICE_LOG: self.state.notice_lines, EVE_JSON: self.state.alert_lines}
-            opening, marks = self._reporter.opening, self.state.marks()
-            self.outputs = LiveOutputs(job.out, job.options, marks, opening, wall, kept)
-            stack.callback(self.outputs.close)
-            asked = self.state, job.config, self._allowlist.current, job.false_alarms
-            self.feeds = SensorFeeds(job.feed, job.suricata_socket, *asked, clock, wall)
-            stack.callback(self.feeds.close)
+            asked = self.state, self._allowlist.current, self._reporter.opening
+            self.receivers = Receivers(job, *asked, clock, wall)
+            stack.callback(self.receivers.close)
             self.streams: list[LiveStream] = []
-            common = (self.state, self.bundle, self.policy, job.config, self.outputs.rejects)
+            common = (
+                self.state,
+                self.bundle,
+                self.policy,
+                job.config,
+                self.receivers.outputs.rejects,
+            )
             for logs in job.logs:
                 stream = LiveStream(
                     logs,
@@ -219,20 +210,20 @@ class Watcher:
         self._manager.stopping()
         self.checkpoint()
         if not self._stop:
-            self._push.drain(_DRAIN, lambda: self._stop)
+            self.receivers.push.drain(_DRAIN, lambda: self._stop)
         log.info("stopped: %s", self._reporter.status(self.streams))
-        self._reporter.publish(self.streams, self._push.figures(), up=False, due=True)
+        self._reporter.publish(self.streams, self.receivers.push.figures(), up=False, due=True)
 
     def start(self) -> None:
         """Say what is watched, and commit against what the outputs hold now."""
-        shortened = [*self.outputs.shortened, *self.feeds.shortened]
-        cut = [problems.output_shortened(*lost) for lost in shortened]
-        self._say(self._reporter.of_watch(ProblemKind.OUTPUT, cut))
+        say = self.receivers.add_health
+        cut = [problems.output_shortened(*lost) for lost in self.receivers.shortened]
+        say(self._reporter.of_watch(ProblemKind.OUTPUT, cut))
         problem = self._file_events.problem
-        self._say(self._reporter.start(self.streams, self._push.names, problem))
+        say(self._reporter.start(self.streams, self.receivers.push.names, problem))
         self._persist(self.streams)
-        self.feeds.publish(now=True)
-        self._push.start()
+        self.receivers.feeds.publish(now=True)
+        self.receivers.push.start()
         self._quiet_since = self._clock()
 
     def step(self) -> float | None:
@@ -252,7 +243,7 @@ class Watcher:
                 return None
             # what is held back was read, but may still make lines that are there already
             if not any(stream.pipeline.held for stream in self.streams):
-                self.outputs.forget_already()
+                self.receivers.outputs.forget_already()
         self._look_after()
         return POLL if all(stream.idle for stream in self.streams) else 0.0
 
@@ -260,7 +251,7 @@ class Watcher:
         """The end of the input, as far as anybody can tell: close what is open."""
         for stream in self.streams:
             self._take(stream, stream.finish())
-        self._say(self._reporter.ended(self.streams))
+        self.receivers.add_health(self._reporter.ended(self.streams))
         self._settle()
 
     def checkpoint(self) -> None:
@@ -270,7 +261,7 @@ class Watcher:
         self._persist(self.streams, anchor=True)
         if kept := [stream for stream in self.streams if stream.keep_context()]:
             self._persist(kept)
-        self.feeds.publish(now=True)
+        self.receivers.feeds.publish(now=True)
 
     # -- what the logs bring ---------------------------------------------------------------------
 
@@ -292,34 +283,21 @@ class Watcher:
             self._take(stream, result)
             if result.progress:
                 changed.append(stream)
-        sinks = self._push.figures()
-        health = self._reporter.observe(self.streams, self.feeds.suricata, sinks)
-        self._say(health)
+        sinks = self.receivers.push.figures()
+        health = self._reporter.observe(self.streams, self.receivers.feeds.suricata, sinks)
+        self.receivers.add_health(health)
         if changed or health:
             self._persist(changed)
         return bool(changed)
 
     def _take(self, stream: LiveStream, result: PollResult) -> None:
-        left_out = sum(self.outputs.add_batch(batch) for batch in result.batches)
+        left_out = sum(self.receivers.outputs.add_batch(batch) for batch in result.batches)
         if left_out:
             held = "%s: %s records that were held back by a run without --enriched are not in %s"
             log.warning(held, printable(stream.logs.name), f"{left_out:,}", ENRICHED)
-        self.outputs.add_notices(result.notices)
-        self.feeds.add(result.notices)
-        for n in result.notices:
-            about = (n.id, stream.logs.name, n.note, n.state, n.severity, n.seq)
-            evidence = None if n.evidence is None else encode_evidence(n.evidence)
-            alert = encode_alert(n) if n.seq == 0 else None
-            lines = (encode_json(n), n.flow.uid, evidence, alert)
-            self._incidents.append(IncidentLine(*about, n.first_ts, n.last_ts, *lines))
-        self.outputs.add_silenced(result.silenced)
-        self._say(self._reporter.happened(stream, result.events))
-
-    def _say(self, notices: Sequence[HealthNotice]) -> None:
-        """Write notices about the health of sensor and watch to whatever takes notices."""
-        self.outputs.add_health(notices)
-        self.feeds.add(notices)
-        self._said += map(encode_json, notices)
+        self.receivers.add(stream.logs.name, result.notices)
+        self.receivers.outputs.add_silenced(result.silenced)
+        self.receivers.add_health(self._reporter.happened(stream, result.events))
 
     def _settle(self) -> None:
         """Do what the streams have decided, once that is committed."""
@@ -343,10 +321,10 @@ class Watcher:
                 missing = self.state.put_back(self._manager.watchdog)
                 if missing is not None:
                     found = problems.state_put_back(str(self._job.state), missing)
-                    self._say(self._reporter.of_watch(ProblemKind.STATE, [found]))
-                marks = self._flush()
+                    self.receivers.add_health(self._reporter.of_watch(ProblemKind.STATE, [found]))
+                marks = self.receivers.flush()
                 notes = self._reporter.notes(last=anchor)
-                self.state.commit(commits, marks, self._incidents, notes)
+                self.state.commit(commits, marks, self.receivers.incidents, notes)
                 break
             except OutputError as error:
                 self._complain(error)
@@ -357,25 +335,13 @@ class Watcher:
                 while not self._stop and self._clock() < end:
                     self._sleep(LINGER)
                 pause = min(2 * pause, most)
-        self.outputs.committed()
-        self.feeds.committed(self._incidents)
-        self._push.release()
+        self.receivers.committed()
         for stream, commit in zip(streams, commits, strict=True):
             stream.committed(commit)
-        self._incidents.clear()
         if self._complaint:
             log.warning("written again; nothing was lost meanwhile")
             self._complaint = ""
             self._manager.status(self._reporter.status(self.streams))
-
-    def _flush(self) -> dict[str, Mark]:
-        """Bring to disk what is to be sent, and then the outputs: no line there is forgotten."""
-        self._push.add([*(incident.line for incident in self._incidents), *self._said])
-        self.outputs.flush()
-        marks = {**self.outputs.marks, **self.feeds.flush()}
-        # the queue has them; incidents are committed with the state, too
-        self._said.clear()
-        return marks
 
     def _complain(self, error: OutputError) -> None:
         """Say once what is wrong, the same again is no news; raise what waiting does not help."""
@@ -389,12 +355,12 @@ class Watcher:
     def _look_after(self) -> None:
         """What is done now and then, whether or not there are records."""
         self._manager.watchdog()
-        if self._reporter.publish(self.streams, self._push.figures()):
+        if self._reporter.publish(self.streams, self.receivers.push.figures()):
             if not self._complaint:
                 self._manager.status(self._reporter.status(self.streams))
             if self._shadow is not None:
                 self._shadow.report(self.bundle)
-        self.feeds.publish()
+        self.receivers.feeds.publish()
         if self._clock() - self._trimmed >= _TRIM_EVERY:
             self._trimmed = self._clock()
             shed_library_pages()
@@ -414,14 +380,14 @@ class Watcher:
         """Make new files in the place of those that were renamed or removed."""
         try:
             if self.state.in_place:
-                self._flush()
+                self.receivers.flush()
             else:
                 self._persist(())
         except OutputError as error:
             self._complain(error)
 
     def _change_rules(self) -> None:
-        self.feeds.hosts.allow(self._allowlist.current)
+        self.receivers.feeds.hosts.allow(self._allowlist.current)
         for stream in self.streams:
             stream.change_rules(self.bundle, self.policy, self._allowlist.current)
         self._settle()

@@ -15,7 +15,13 @@ import pyarrow as pa
 from zeekml.config import Config
 from zeekml.detection.allowlist import EMPTY, Allowlist, Suppressed
 from zeekml.detection.allowlist_filter import AllowlistFilter
-from zeekml.detection.candidates import Candidates, candidate_flows, with_findings
+from zeekml.detection.candidates import (
+    Candidates,
+    candidate_flows,
+    with_findings,
+    with_open_findings,
+    without_counted,
+)
 from zeekml.detection.incidents.notice_builder import Line
 from zeekml.detection.notice import Notice
 from zeekml.detection.pair_watch import PairWatch
@@ -25,9 +31,11 @@ from zeekml.detection.single_flows import Judged, SingleFlows
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.explanation import explain
 from zeekml.ensemble.scoring import Ensemble, Scores
+from zeekml.features.addresses import HostClassifier
 from zeekml.features.context.engine import ContextEngine
 from zeekml.features.extractor import FeatureBatch, FeatureExtractor
-from zeekml.pairs.contacts import contacts_of
+from zeekml.features.flow_features import flow_columns
+from zeekml.pairs.contacts import contacts_of, with_interim
 from zeekml.pairs.layout import Records
 from zeekml.readers.batch_builder import flow_end
 from zeekml.readers.record_dates import RecordDates
@@ -123,6 +131,7 @@ class Pipeline:
         # of its own: the model runtime allocates anew whenever the size of a batch changes
         self._explainer: Ensemble | None = None
         self._silenced: list[Suppressed] = []
+        self._classify = HostClassifier(config.local_nets)
         self._single_flows = SingleFlows(policy)
         self.pairs = pairs
         if policy is not None and not scores_only:
@@ -183,20 +192,51 @@ class Pipeline:
             enough=enough[worth],
         )
         clock = float(features.clock[-1]) if flows.num_rows else None
-        contacts = contacts_of(features.columns, features.clock)
+        contacts = contacts_of(features.columns, features.clock, flows.column("uid"))
         return ScoredBatch(flows, scores, candidates, clock, contacts)
 
+    def take_interim(self, log: str, flows: pa.RecordBatch) -> None:
+        """Take in the next interim records of a log, as far as they are read.
+
+        They are no flows: each is used for what it tells of a pair of hosts, when the clock of the
+        stream has come as far.
+        """
+        if self.pairs is not None:
+            self.pairs.ledger.sessions.push(log, flows)
+
     def with_pairs(
-        self, candidates: Candidates, contacts: Records, flows: Callable[[], pa.RecordBatch]
+        self,
+        candidates: Candidates,
+        contacts: Records,
+        flows: Callable[[], pa.RecordBatch],
+        clock: float | None = None,
     ) -> Candidates:
         """Take the contacts of the next batch in; its candidates with the pairs found in it.
 
-        `flows` gives the batch, and is called if there are any.
+        `flows` gives the batch, and is called if there are any; `clock` is as in `ScoredBatch`, and
+        interim records are taken up to it.
         """
         if self.pairs is None:
             return candidates
-        findings = self.pairs.add(contacts)
-        return with_findings(candidates, findings, flows()) if findings else candidates
+        sessions = self.pairs.ledger.sessions
+        if (ready := None if clock is None else sessions.until(clock)) is not None:
+            interim, times = ready
+            own = contacts_of(flow_columns(interim, self._classify), times, interim.column("uid"))
+            own = own[own["session"] != 0]
+            own["open"] = 1
+            contacts = with_interim(contacts, own)
+        found = self.pairs.add(contacts)
+        if findings := [one for one in found if not one.still_open]:
+            candidates = with_findings(candidates, findings, flows())
+        still_open = [one for one in found if one.still_open]
+        more = without_counted(interim, sessions.told) if still_open else None
+        for one in still_open:
+            sessions.tell(interim, one.row)
+        if sessions.told:
+            # a flow is logged after all that was told of it while it was open
+            kept = without_counted(candidates.flows, sessions.told)
+            candidates = replace(candidates, flows=kept)
+        return candidates if more is None else with_open_findings(candidates, still_open, more)
 
     def detect(self, candidates: Candidates, clock: float | None) -> list[Notice]:
         """Notices that the next batch gives rise to, in order; arguments as in `ScoredBatch`."""
@@ -210,7 +250,7 @@ class Pipeline:
         `features` are those that `extract` gave, if it was called.
         """
         batch = self.score(flows, features)
-        candidates = self.with_pairs(batch.candidates, batch.contacts, batch.whole)
+        candidates = self.with_pairs(batch.candidates, batch.contacts, batch.whole, batch.clock)
         return batch, self.detect(candidates, batch.clock)
 
     def close(self) -> list[Notice]:

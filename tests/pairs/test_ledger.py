@@ -192,7 +192,7 @@ def test_what_else_the_hosts_do() -> None:
     "damage",
     [
         lambda head, records: (b"", records),
-        lambda head, records: (head.replace(b'"version":1', b'"version":9'), records),
+        lambda head, records: (head.replace(b'"version":2', b'"version":9'), records),
         lambda head, records: (head, [r._replace(data=b"rubbish") for r in records]),
         lambda head, records: (head, [r._replace(place=10_000_000) for r in records]),
         lambda head, records: (head, [r for r in records if r.kind]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,15 +19,19 @@ from zeekml.detection.notice import Notice
 from zeekml.detection.policy import Policy
 from zeekml.ensemble.bundle import Bundle, load_bundle
 from zeekml.outputs import NoticeOutputs, OutputOptions
-from zeekml.pairs.layout import Records
+from zeekml.pairs.layout import CONTACT, Records
 from zeekml.pipeline import Pipeline
 from zeekml.readers.archive import DEFAULT_BATCH_ROWS
 from zeekml.readers.files.discovery import Stream
+from zeekml.readers.flow_schema import FLOW_SCHEMA
+from zeekml.readers.interim_records import InterimReader
 from zeekml.readers.record_dates import RecordDates
 from zeekml.readers.rejects import ReadCounters
 
 MAX_SHOWN: Final = 2000
 """Incidents kept for the closing table; all of them are in notice.log."""
+
+_REST: Final = 86_400.0  # seconds after the last flow of which interim records are taken
 
 Progress = Callable[[int, int], None]
 """Called with bytes read of the input and records scored since the last call."""
@@ -101,9 +106,16 @@ class StreamDetection:
     """Detection of one stream: writes the notices, counts them, and keeps each incident's last."""
 
     def __init__(
-        self, pipeline: Pipeline, outputs: NoticeOutputs, dates: RecordDates | None = None
+        self,
+        pipeline: Pipeline,
+        outputs: NoticeOutputs,
+        stream: Stream,
+        dates: RecordDates | None = None,
     ) -> None:
         self._pipeline, self._outputs, self._dates = pipeline, outputs, dates
+        self._stream, self._interim = stream, InterimReader(stream, dates)
+        self._none: Candidates | None = None
+        self._clock = 0.0
         self._opened: Counter[str] = Counter()
         self._last_lines: dict[str, Notice] = {}
 
@@ -115,14 +127,30 @@ class StreamDetection:
         flows: Callable[[], pa.RecordBatch],
     ) -> None:
         """Take in the next batch; arguments as in `ScoredBatch` and `Pipeline.with_pairs`."""
-        candidates = self._pipeline.with_pairs(candidates, contacts, flows)
+        if clock is not None:
+            self._clock = clock
+            self._take_interim(clock)
+        self._none = candidates.take(np.empty(0, np.intp)) if self._none is None else self._none
+        candidates = self._pipeline.with_pairs(candidates, contacts, flows, clock)
         if self._dates is not None and not (own := self._dates.wanted(candidates.end)).all():
             candidates = candidates.take(np.flatnonzero(own))
         self._write(self._pipeline.detect(candidates, clock))
 
     def close(self) -> None:
         """Close what is still open, at the end of the stream."""
+        self._take_interim(math.inf)
+        self._interim.tell_rejects(self._outputs.rejects)
+        if self._none is not None:
+            # what is still open when the last flow has ended
+            until, nothing = self._clock + _REST, np.empty(0, CONTACT)
+            rest = self._pipeline.with_pairs(self._none, nothing, FLOW_SCHEMA.empty_table, until)
+            if len(rest):
+                self._write(self._pipeline.detect(rest, float(rest.clock[-1])))
         self._write(self._pipeline.close())
+
+    def _take_interim(self, clock: float) -> None:
+        for batch in self._interim.read_until(clock):
+            self._pipeline.take_interim(*batch)
 
     def _write(self, notices: Sequence[Notice]) -> None:
         self._outputs.write_notices(notices)
@@ -132,11 +160,12 @@ class StreamDetection:
             if notice.id in self._last_lines or len(self._last_lines) < MAX_SHOWN:
                 self._last_lines[notice.id] = notice
 
-    def result(self, stream: Stream, counters: ReadCounters, evicted_records: int) -> StreamResult:
+    def result(self, counters: ReadCounters, evicted_records: int) -> StreamResult:
         """What the stream came to."""
+        counters.merge(self._interim.counters)
         incidents, pairs = self._pipeline.incidents, self._pipeline.pairs
         return StreamResult(
-            stream=stream.name,
+            stream=self._stream.name,
             counters=counters,
             notices=+self._opened,
             suppressed=incidents.suppressed,

@@ -94,7 +94,7 @@ def score_stream(
         closing(NoticeOutputs(part, job.options)) as outputs,
         closing(RowOutputs(part, job.options)) as rows,
     ):
-        detection = StreamDetection(pipeline, outputs, job.dates)
+        detection = StreamDetection(pipeline, outputs, stream, job.dates)
         read = read_stream(
             stream,
             counters=counters,
@@ -113,7 +113,7 @@ def score_stream(
             report(flows.num_rows)
         detection.close()
         report(0)
-    return detection.result(stream, counters, pipeline.context.evicted)
+    return detection.result(counters, pipeline.context.evicted)
 
 
 def _ahead(items: Iterator[_T], depth: int = 2) -> Iterator[_T]:

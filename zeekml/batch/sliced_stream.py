@@ -147,7 +147,7 @@ class SlicedStream:
     def __init__(
         self, stream: Stream, job: ScoreJob, directory: Path, *, target: int, workers: int
     ) -> None:
-        self._stream, self._job, self._directory = stream, job, directory
+        self._job, self._directory = job, directory
         self._workers, self._target = workers, target
         self._parts = [part for file in stream.files for part in _parts(file, job, workers)]
         self._memory = FlowMemory()  # what the parts planned so far leave to the next
@@ -167,7 +167,7 @@ class SlicedStream:
         if stream.beside:
             reader = LogReader(self._counters, account)
             self._join = reader.join(stream, job.config.context_hold)
-        self._detection = StreamDetection(pipeline, self._outputs, job.dates)
+        self._detection = StreamDetection(pipeline, self._outputs, stream, job.dates)
 
         self._decoding = 0  # parts handed out
         self._decoded: dict[int, DecodedPart] = {}  # back, but not yet planned
@@ -227,7 +227,7 @@ class SlicedStream:
         if self._planned == len(self._parts) and self._detected == self._cut:
             self._detection.close()
             self._outputs.close()
-            self.result = self._detection.result(self._stream, self._counters, self._evicted)
+            self.result = self._detection.result(self._counters, self._evicted)
             return True
         return False
 

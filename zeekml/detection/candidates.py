@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,9 @@ _FLOW_COLUMNS: Final = (
     *("ts", "uid", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto", "service"),
     *("orig_ip_bytes", "resp_ip_bytes", "community_id", "signatures", "sensor"),
 )
+SIZES: Final = ("orig_ip_bytes", "resp_ip_bytes")
+"""Columns of what incidents add up."""
+
 _CONTACTS: Final = "contacts"
 _TIMING: Final = "timing"
 _MEMBERS: Final = "pair_members"
@@ -86,6 +89,8 @@ class Candidates:
         )
 
 
+Rows = npt.NDArray[np.int64]
+
 _ARRAYS: Final = [field.name for field in fields(Candidates) if field.name != "flows"]
 
 
@@ -117,7 +122,7 @@ def candidate_flows(flows: pa.Table | pa.RecordBatch, rows: npt.NDArray[np.intp]
 class PairFinding:
     """A pair of hosts that is told of, and the flow at which it was."""
 
-    row: int  # place of the flow in its batch
+    row: int  # place of the flow in its batch, or among the interim records taken with it
     clock: float  # as in `Candidates`
     end: float
     threat: int  # place in THREATS
@@ -125,6 +130,7 @@ class PairFinding:
     members: tuple[float, ...]  # score of each member of the pair ensemble
     told: str  # what the pair showed
     timing: bytes  # when its contacts were, as `zeekml.pairs.pair_timing` has it
+    still_open: bool = False  # whether an interim record told of the flow
 
 
 def with_findings(
@@ -136,10 +142,53 @@ def with_findings(
     """
     rows = np.array([finding.row for finding in findings], np.int64)
     new = np.setdiff1d(rows, candidates.row)
-    count, members = len(new), candidates.members.shape[1]
+    both = _with_rows(candidates, flows, new, new)
+    both = both.take(np.argsort(both.row, kind="stable"))
+    return _told(both, np.searchsorted(both.row, rows).tolist(), findings)
+
+
+def with_open_findings(
+    candidates: Candidates, findings: Sequence[PairFinding], flows: pa.RecordBatch
+) -> Candidates:
+    """The candidates of a batch, and the interim records at which pairs were found.
+
+    `findings` are in the order of their clocks; each comes before the candidates that the clock of
+    the stream reaches with it or later. Their `Candidates.row` is -1: no flow of the batch.
+    """
+    rows = np.array([finding.row for finding in findings], np.int64)
+    both = _with_rows(candidates, flows, rows, np.full(len(rows), -1, np.int64))
+    clocks = np.maximum.accumulate(candidates.clock), [finding.clock for finding in findings]
+    own = np.arange(len(both)) < len(candidates)
+    order = np.lexsort((own, np.concatenate(clocks)))
+    places = np.empty(len(order), np.int64)
+    places[order] = np.arange(len(order))
+    return _told(both.take(order), places[len(candidates) :].tolist(), findings)
+
+
+def without_counted(
+    flows: pa.RecordBatch, counted: Mapping[str, tuple[int, int]]
+) -> pa.RecordBatch:
+    """Flows without the bytes of those, by uid, that an incident has got of them before."""
+    uids = flows.column("uid").to_pylist()
+    rows = [row for row, uid in enumerate(uids) if uid in counted]
+    if not rows:
+        return flows
+    for side, name in enumerate(SIZES):
+        sizes, place = flows.column(name).to_pylist(), flows.schema.get_field_index(name)
+        for row in rows:
+            if sizes[row] is not None:
+                sizes[row] = max(sizes[row] - counted[uids[row]][side], 0)
+        field = flows.schema.field(place)
+        flows = flows.set_column(place, field, pa.array(sizes, field.type))
+    return flows
+
+
+def _with_rows(candidates: Candidates, flows: pa.RecordBatch, rows: Rows, row: Rows) -> Candidates:
+    """The candidates, and behind them some rows of flows that nothing is known of yet."""
+    count, members = len(rows), candidates.members.shape[1]
     added = Candidates(
-        flows=candidate_flows(flows, new),
-        row=new,
+        flows=candidate_flows(flows, rows),
+        row=row,
         clock=np.zeros(count),
         end=np.zeros(count),
         score=np.zeros(count),
@@ -152,12 +201,15 @@ def with_findings(
     )
     tables = [part.flows for part in (candidates, added)]
     together = pa.Table.from_batches([t.select(CANDIDATE_COLUMNS) for t in tables])
-    both = joined(_one_batch(together), (candidates, added))
-    both = both.take(np.argsort(both.row, kind="stable"))
+    return joined(_one_batch(together), (candidates, added))
+
+
+def _told(both: Candidates, places: Sequence[int], findings: Sequence[PairFinding]) -> Candidates:
+    """The candidates with what was found at some places."""
+    members = both.members.shape[1]
     beside = (_CONTACTS, _TIMING, _MEMBERS)
     contacts, timing, of_pair = (both.flows.column(name).to_pylist() for name in beside)
-    for finding in findings:
-        at = int(np.searchsorted(both.row, finding.row))
+    for at, finding in zip(places, findings, strict=True):
         # whether they agree is asked of as many as score flows
         own = np.full(members, np.nan, np.float32)
         own[: len(finding.members)] = finding.members[:members]

@@ -68,6 +68,7 @@ class PairWatch:
 
     def add(self, contacts: Records) -> list[PairFinding]:
         """Take in the contacts of a batch of flows; what there is to tell, in their order."""
+        contacts = self.ledger.sessions.count(contacts)
         looks = self.ledger.take(contacts)
         if self.dates is not None:
             looks = looks[self.dates.wanted(contacts["end"][looks["number"]] / MICROS)]
@@ -89,6 +90,8 @@ class PairWatch:
             self.ledger.told(place, kind, now)
             contact = contacts[look["number"]]
             one = looks[number : number + 1]
+            still_open = bool(contact["open"])
+            lasted = float((contact["end"] - contact["start"]) / MICROS)
             found.append(
                 PairFinding(
                     row=int(contact["row"]),
@@ -97,8 +100,9 @@ class PairWatch:
                     threat=THREATS.index(threat),
                     score=float(scores.score[number]),
                     members=tuple(np.asarray(scores.members[number], np.float64).tolist()),
-                    told=in_words(one, threat),
+                    told=in_words(one, threat, lasted if still_open else None),
                     timing=timing_of(one),
+                    still_open=still_open,
                 )
             )
         return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,7 +17,7 @@ from zeekml.ensemble.bundle import Bundle
 from zeekml.live.health.drift import TrafficDrift
 from zeekml.live.shadow import ShadowStream
 from zeekml.live.state.database import PairChanges, Snapshot
-from zeekml.live.state.journal import JournalEntry
+from zeekml.live.state.journal import InterimPlace, JournalEntry
 from zeekml.pipeline import Pipeline, ScoredBatch
 from zeekml.readers.flow_order import EndOrder
 from zeekml.readers.flow_schema import with_originals
@@ -94,12 +94,14 @@ class LivePipeline:
 
     def warm_up(self, intakes: Iterable[JournalEntry]) -> None:
         """Take flows into the context that were scored before."""
-        self.pipeline.warm_up(batch for intake in intakes for batch in self._in_order(intake))
+        self.pipeline.warm_up(batch for intake in intakes for batch, _ in self._in_order(intake))
 
     def take(self, intake: JournalEntry) -> LiveResult:
         """Score the next flows and see what notices they give rise to."""
         outcome = LiveResult()
-        for batch in self._in_order(intake):
+        for batch, before in self._in_order(intake):
+            for _, log, records in before:
+                self.pipeline.take_interim(log, records)
             features = self.pipeline.extract(batch)
             scored, notices = self.pipeline.feed(batch, features)
             if self.shadow is not None:
@@ -135,13 +137,22 @@ class LivePipeline:
         if self.pipeline.pairs is not None:
             self.pipeline.pairs.ledger.stored()
 
-    def _in_order(self, intake: JournalEntry) -> Iterator[pa.RecordBatch]:
+    def _in_order(
+        self, intake: JournalEntry
+    ) -> Iterator[tuple[pa.RecordBatch, Sequence[InterimPlace]]]:
+        """The next flows, and the interim records that were read before them.
+
+        These come with logs in order alone, of which no flow is held back.
+        """
         if intake.release and self._order is not None:
-            yield from _cut(self._order.flush())
-        for batch in intake.flows:
-            flows = with_originals(batch, self._originals)
-            ready = [flows] if self._order is None else self._order.push(flows)
-            yield from _cut(ready)
+            for batch in _cut(self._order.flush()):
+                yield batch, ()
+        for place, logged in enumerate(intake.flows):
+            flows = with_originals(logged, self._originals)
+            before = [one for one in intake.interim if one.batch == place]
+            for batch in _cut([flows] if self._order is None else self._order.push(flows)):
+                yield batch, before
+                before = []
 
 
 def _cut(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

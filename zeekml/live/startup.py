@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Final
 
 from zeekml.live.event_tails import event_paths, reads_events
+from zeekml.live.interim_tails import interim_paths
 from zeekml.live.state.database import State, StreamCommit, StreamState
 from zeekml.live.tail.checkpoint import Checkpoint
 from zeekml.live.tail.file_reader import place_of
@@ -66,7 +67,10 @@ class Startup(ExitStack):
     ) -> None:
         record = StreamState.of(self.state, logs.name)
         changed = False
-        beside = event_paths(logs.paths[0]).values() if reads_events(logs) else ()
+        beside: list[Path] = []
+        if reads_events(logs):
+            for paths in (event_paths, interim_paths):
+                beside += paths(logs.paths[0]).values()
         for path in (*logs.paths, *beside):
             tail = self.tails[path] = tail_of(path, record, clock)
             self.callback(tail.close)

@@ -19,11 +19,12 @@ from zeekml.detection.rules import DetectionRules
 from zeekml.ensemble.bundle import Bundle
 from zeekml.live.event_tails import EventTails, event_paths, reads_events
 from zeekml.live.health.figures import Coverage, FirstReject, Silence
+from zeekml.live.interim_tails import InterimTails, interim_paths
 from zeekml.live.live_pipeline import LiveResult
 from zeekml.live.startup import tail_of
 from zeekml.live.state.context_files import ContextFiles
 from zeekml.live.state.database import JournalRow, State, StreamCommit, StreamState
-from zeekml.live.state.journal import JournalEntry, pack
+from zeekml.live.state.journal import InterimPlace, JournalEntry, joined_entries, pack
 from zeekml.live.state.recovery import context_start, recover
 from zeekml.live.tail.decoder import TailDecoder
 from zeekml.live.tail.events import Event, FileOpened, Gap, Lines
@@ -130,6 +131,14 @@ class LiveStream:
             self._memory,
             lambda source: SourceAccount(source, counters, unread),
             config.context_hold,
+        )
+        interim = interim_paths(logs.paths[0]) if reads_events(logs) else {}
+        self._interim = InterimTails(
+            [
+                (name, (tails or {}).get(path) or tail_of(path, self.record, clock))
+                for name, path in interim.items()
+            ],
+            lambda source: SourceAccount(source, counters, unread),
         )
 
     # -- figures ---------------------------------------------------------------------------------
@@ -263,6 +272,7 @@ class LiveStream:
         for tail, _ in self.tails:
             tail.close()
         self._events.close()
+        self._interim.close()
         self._snapshots.close()
 
     def _read_events(self, clock: int, result: PollResult) -> None:
@@ -294,7 +304,8 @@ class LiveStream:
             elif isinstance(event, Gap):
                 count_bounded(self.record.gaps, event.cause)
         if flows:
-            self._read_events(max(int(flow_ends(batch).max()) for batch in flows), result)
+            latest = max(int(flow_ends(batch).max()) for batch in flows)
+            self._read_events(latest, result)
             flows = [self._events.attach(batch) for batch in flows]
             self._silence.flows()
             decoder.stats.time = None
@@ -303,7 +314,10 @@ class LiveStream:
                 self.coverage.add(batch)
                 self.record.sides.add(batch)
                 self.record.counters.with_events += count_events(batch)
-            self._feed(JournalEntry(flows, self._memory.changes()), result)
+            interim, lost = self._interim.read_until(latest)
+            self._count_gaps(lost)
+            before = [InterimPlace(0, *batch) for batch in interim]
+            self._feed(JournalEntry(flows, self._memory.changes(), interim=before), result)
 
     def _feed(self, entry: JournalEntry, result: PollResult) -> None:
         self._entries.append(entry)
@@ -327,18 +341,14 @@ class LiveStream:
         """
         entry = None
         if any(self._entries):
-            joined = JournalEntry(
-                [batch for entry in self._entries for batch in entry.flows],
-                [change for entry in self._entries for change in entry.memory],
-                any(entry.release for entry in self._entries),
-            )
+            joined = joined_entries(self._entries)
             # flows in order go on at once; only of those held back is the record needed again
             packed = pack(joined, originals=self._hold > 0)
             entry = JournalRow(self._number, joined.rows, packed)
         following = self._number + (entry is not None)
         old = self._rows_since > 0 and self._clock() - self._anchored >= ANCHOR_SECONDS
         due = self._rows_since >= ANCHOR_ROWS or old or self._snapshots.wanted or anchor
-        every = [*(tail for tail, _ in self.tails), *self._events.tails]
+        every = [*(tail for tail, _ in self.tails), *self._events.tails, *self._interim.tails]
         read = [(tail.path, tail.checkpoint) for tail in every]
         self.record.positions = {str(path): at.to_plain() for path, at in read if at is not None}
         made = self.pipeline.anchor(following, self._memory.save()) if due else None

@@ -41,7 +41,14 @@ cdef struct Contact:
     uint8_t proto
     uint8_t direction
     uint8_t failed
-    uint8_t padding[7]
+    uint8_t open
+    uint8_t counted
+    uint8_t counted_failed
+    uint8_t padding[4]
+    uint64_t session
+    int64_t counted_sent
+    int64_t counted_received
+    int64_t counted_lasted
 
 cdef struct Pair:
     uint64_t key
@@ -275,8 +282,9 @@ cdef class Store:
         cdef Position* at = self.position
         cdef Pair* p
         cdef int32_t place
-        cdef int64_t gap
+        cdef int64_t gap, sent, received
         cdef uint64_t key
+        cdef bint again
         if at.now < c.clock:
             at.now = c.clock
         if at.sweep == 0:
@@ -285,6 +293,8 @@ cdef class Store:
             return _SWEEP
         key = mix(c.source ^ mix(c.destination + (<uint64_t>c.port << 8 | c.proto)))
         place = find(&self.pair_table, key)
+        # of a flow that was open before, only what it has more; all of it once the pair is forgotten
+        again = c.counted and place != NONE
         if place == NONE:
             if self.pair_table.free[self.pair_table.slots] == 0:
                 return _FULL
@@ -292,7 +302,11 @@ cdef class Store:
         p = &self.pairs[place]
         self.changed[place] = 1
         gap = c.start - p.last
-        if p.flows == 0:
+        sent = c.sent - c.counted_sent if again else c.sent
+        received = c.received - c.counted_received if again else c.received
+        if again:
+            pass  # it was a contact when it was heard of first
+        elif p.flows == 0:
             p.contacts = 1
         elif gap < burst:
             pass  # of the contact that is under way, or one that ended late
@@ -307,16 +321,23 @@ cdef class Store:
             p.contacts += 1
             p.last = c.start
         mark_hour(p, c.start // hour)
-        p.flows += 1
-        p.failed += c.failed
-        p.contact_sent += c.sent
-        p.contact_received += c.received
-        p.sent += c.sent
-        p.received += c.received
-        p.duration += c.end - c.start
+        if again:
+            if c.failed != c.counted_failed:
+                p.failed += 1 if c.failed else -1 if p.failed else 0
+            p.duration += c.end - c.start - c.counted_lasted
+        else:
+            p.flows += 1
+            p.failed += c.failed
+            p.duration += c.end - c.start
+        if not again or gap > -burst:
+            # what goes on beside later contacts is none of theirs
+            p.contact_sent += sent
+            p.contact_received += received
+        p.sent += sent
+        p.received += received
         if p.longest < c.end - c.start:
             p.longest = c.end - c.start
-        self.sources[p.source_place].sent += c.sent
+        self.sources[p.source_place].sent += sent
         self.changed_sources[p.source_place] = 1
         if p.contacts >= p.due_contacts or p.sent >= p.due_sent or p.longest >= p.due_longest:
             while p.sent >= p.due_sent:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Final
+from hashlib import blake2b
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from zeekml.features._addresses import LOCAL, MULTICAST
 from zeekml.features._flow_features import ICMP, TCP, UDP
 from zeekml.features.flow_features import FlowColumns
-from zeekml.pairs.layout import CONTACT, INBOUND, INSIDE, MICROS, OUTBOUND, Records
+from zeekml.pairs.layout import (
+    CONTACT,
+    INBOUND,
+    INSIDE,
+    LEAST_OPEN,
+    MICROS,
+    OUTBOUND,
+    Records,
+)
 
 ADMIN_PORTS: Final = (
     21,
@@ -35,11 +45,15 @@ ADMIN_PORTS: Final = (
 _IS_ADMIN: Final = np.isin(np.arange(1 << 16), ADMIN_PORTS)
 
 
-def contacts_of(columns: FlowColumns, clock: npt.NDArray[np.float64] | None = None) -> Records:
+def contacts_of(
+    columns: FlowColumns,
+    clock: npt.NDArray[np.float64] | None = None,
+    uids: pa.Array | None = None,
+) -> Records:
     """What of a batch of flows is of pairs that matter, as `CONTACT` records in their order.
 
     `clock` (n,) is the stream's when each flow was taken in, epoch seconds; the batch's own if it
-    is not given.
+    is not given. With `uids` (n,), flows that last get the key of their session.
 
     All but those between two hosts of the site on other ports than `ADMIN_PORTS`. Where both are
     outside, the site has other networks than it says, and who began counts as of the site.
@@ -68,4 +82,24 @@ def contacts_of(columns: FlowColumns, clock: npt.NDArray[np.float64] | None = No
     contacts["proto"] = columns.proto[rows]
     contacts["direction"] = np.select([inside, to_inside], [INSIDE, INBOUND], OUTBOUND)[rows]
     contacts["failed"] = columns.failed[rows]
+    if uids is not None:
+        lasts = np.flatnonzero(contacts["end"] - contacts["start"] >= LEAST_OPEN * MICROS)
+        for place, uid in zip(lasts, uids.take(pa.array(rows[lasts])).to_pylist(), strict=True):
+            if uid is not None:
+                contacts["session"][place] = _session(contacts[place], uid)
     return contacts
+
+
+def with_interim(contacts: Records, interim: Records) -> Records:
+    """The contacts of a batch with those of interim records, each before the clock passes it."""
+    both = np.concatenate([interim, contacts])
+    clocks = interim["clock"], np.maximum.accumulate(contacts["clock"])
+    return both[np.argsort(np.concatenate(clocks), kind="stable")]
+
+
+def _session(contact: Any, uid: str) -> int:
+    """The key of one flow, whichever record tells of it; it began in some millisecond."""
+    flow = [int(contact[name]) for name in ("source", "destination", "port", "proto")]
+    text = f"{flow} {int(contact['start']) // 1000} {uid}"
+    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "little") or 1

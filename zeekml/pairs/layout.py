@@ -65,6 +65,9 @@ OUTBOUND: Final = 0
 INBOUND: Final = 1
 INSIDE: Final = 2
 
+LEAST_OPEN: Final = 60
+"""Seconds from which on a flow may have interim records, taken before it has ended."""
+
 THREATS: Final = 2
 """Threats that a pair can be told of."""
 
@@ -82,7 +85,16 @@ CONTACT: Final = np.dtype(
         ("proto", np.uint8),
         ("direction", np.uint8),
         ("failed", np.uint8),  # whether nobody answered
-        ("padding", np.uint8, (7,)),
+        # whether the flow was still open: then this is what there was of it so far
+        ("open", np.uint8),
+        # whether the ledger has counted some of the flow, and of that: whether it had failed
+        ("counted", np.uint8),
+        ("counted_failed", np.uint8),
+        ("padding", np.uint8, (4,)),
+        ("session", np.uint64),  # key of a flow that lasts (`LEAST_OPEN`); 0 for none
+        ("counted_sent", np.int64),
+        ("counted_received", np.int64),
+        ("counted_lasted", np.int64),  # microseconds
     ],
     align=True,
 )

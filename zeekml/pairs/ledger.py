@@ -20,6 +20,7 @@ from zeekml.core.lazy_memory import reserved
 from zeekml.errors import StateError
 from zeekml.pairs._ledger import CROWDED, FULL, SWEEP, Store
 from zeekml.pairs.layout import HORIZON, HOST, LOOK, MICROS, PAIR, POSITION, Records
+from zeekml.pairs.open_sessions import OpenSessions, Pair
 
 MAX_PAIRS: Final = 1 << 18
 """Pairs that are held, a power of two."""
@@ -27,14 +28,16 @@ MAX_PAIRS: Final = 1 << 18
 _LOOKS_AT_ONCE: Final = 256
 _SWEEP_EVERY: Final = 3600 * MICROS
 _SHARE: Final = 8  # of the pairs that make room
-_VERSION: Final = 1  # to be raised with every change of the layout
+_VERSION: Final = 2  # to be raised with every change of the layout
+_VERSIONS: Final = (1, _VERSION)  # that can be read: the first had no open sessions
+_SESSIONS: Final = 3  # the kind of record that holds these
 _LEVEL: Final = 1  # of compression: most of a pair is zero
 
 
 class StoredRecord(NamedTuple):
     """A pair, source or destination in a state."""
 
-    kind: int  # place in the ledger's tables: pairs, sources, destinations
+    kind: int  # place in the ledger's tables: pairs, sources, destinations; then open sessions
     place: int
     data: bytes | None  # None: the place is empty
 
@@ -68,6 +71,7 @@ class PairLedger:
         self._changed = reserved(len(self._records) * max_pairs, np.uint8).reshape(-1, max_pairs)
         pairs, sources, destinations = zip(self._records, self._tables, strict=True)
         self._store = Store(self._position, *pairs, *sources, *destinations, self._changed)
+        self.sessions = OpenSessions()
         self.evicted = 0
 
     def __len__(self) -> int:
@@ -105,6 +109,8 @@ class PairLedger:
                 if not empty[place]:
                     data = zlib.compress(records[place].tobytes(), _LEVEL)
                 yield StoredRecord(kind, place, data)
+        if self.sessions.changed:
+            yield StoredRecord(_SESSIONS, 0, self.sessions.save())
 
     def head(self) -> bytes:
         """What has to be stored besides `changes`."""
@@ -114,13 +120,14 @@ class PairLedger:
     def stored(self) -> None:
         """Note that all changes are stored."""
         self._changed[self._changed != 0] = 0
+        self.sessions.changed = False
 
     @classmethod
     def load(cls, head: bytes, records: Iterable[StoredRecord]) -> PairLedger:
         """A ledger that goes on where the one stood that was stored; StateError for damage."""
         try:
             known = msgspec.json.decode(head, type=_Head)
-            if known.version != _VERSION or not 0 < known.max_pairs <= MAX_PAIRS:
+            if known.version not in _VERSIONS or not 0 < known.max_pairs <= MAX_PAIRS:
                 raise StateError("the pairs are of another version")
             ledger = cls(known.max_pairs)
             ledger.evicted = known.evicted
@@ -128,7 +135,9 @@ class PairLedger:
                 ledger._position[name] = value
             places: tuple[list[int], ...] = ([], [], [])
             for kind, place, data in records:
-                if data is not None:
+                if kind == _SESSIONS and data is not None:
+                    ledger.sessions = OpenSessions.load(data)
+                elif data is not None:
                     into = ledger._records[kind]
                     into[place] = np.frombuffer(zlib.decompress(data), into.dtype)[0]
                     places[kind].append(place)
@@ -166,9 +175,20 @@ class PairLedger:
         """Forget the pairs that nothing was heard of within the horizon."""
         position, places = self._position[0], self._used(0)
         latest = self._records[0]["last"][places]
-        for place in places[latest < position["now"] - HORIZON * MICROS].tolist():
-            self._store.remove(place)
+        begin = int(position["now"]) - HORIZON * MICROS
+        old = places[latest < begin].tolist()
+        still_open = self.sessions.pairs_since(begin) if old else set()
+        for place in old:
+            if not still_open or self._pair(place) not in still_open:
+                self._store.remove(place)
         position["sweep"] = position["now"] + _SWEEP_EVERY
+
+    def _pair(self, place: int) -> Pair:
+        record = self._records[0][place]
+        source, destination, port, proto = (
+            int(record[name]) for name in ("source", "destination", "port", "proto")
+        )
+        return source, destination, port, proto
 
     def _make_room(self) -> None:
         """Forget some pairs: those of the fewest contacts, and among them the oldest."""

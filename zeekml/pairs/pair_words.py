@@ -10,10 +10,14 @@ from zeekml.pairs.pair_features import jitter, known_sources, period, span
 
 _FEW: Final = 0.5
 _EXACT: Final = 0.02
+_DAYS: Final = 48  # hours from which on minutes do not matter
 
 
-def in_words(look: Records, threat: str) -> str:
-    """What one pair (1,) showed of a threat of the pair ensemble, as a sentence without an end."""
+def in_words(look: Records, threat: str, open_for: float | None = None) -> str:
+    """What one pair (1,) showed of a threat of the pair ensemble, as a sentence without an end.
+
+    `open_for` is how many seconds the flow at which it was looked at has lasted, if it is open.
+    """
     pair = look["pair"][0]
     contacts = counted(int(pair["contacts"]), "contact")
     lasted = duration(float(span(look)[0]))
@@ -25,7 +29,17 @@ def in_words(look: Records, threat: str) -> str:
         told = [f"{_rhythm(look)}, {contacts} over {lasted}"]
     if pair["direction"] != INBOUND:
         told.append(_rarity(look))
+    if open_for is not None:
+        told.append(f"open for {_hours(open_for)} so far")
     return "; ".join(told)
+
+
+def _hours(seconds: float) -> str:
+    """Such as ``3 h 20 min``."""
+    hours, minutes = divmod(round(seconds / 60), 60)
+    if not 0 < hours < _DAYS:
+        return duration(seconds)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
 def _rhythm(look: Records) -> str:

@@ -18,6 +18,7 @@ from zeekml.readers.files.streams import LogFile, Stream, open_log
 from zeekml.readers.formats import parquet as flow_table
 from zeekml.readers.formats.suricata_eve import EveDecoder
 from zeekml.readers.formats.zeek_header import Header
+from zeekml.readers.formats.zeek_interim import InterimDecoder
 from zeekml.readers.formats.zeek_log import ZeekDecoder
 from zeekml.readers.rejects import LINE_TOO_LONG, ReadCounters, SourceAccount, count_bounded
 
@@ -95,14 +96,26 @@ class LogReader:
         for file in files:
             account = self._account(file.source)
             decoder = ZeekEventDecoder(kind, account, clock)
-            try:
-                raw = open_log(file.path)
-            except OSError as error:
-                self.cannot_open(file, error)
-                continue
-            with raw:
-                yield from self._read(file, ByteStream(raw), decoder, account)
+            yield from self._beside(file, decoder, account)
             clock = decoder.clock
+
+    def interim(self, log: str, files: Iterable[LogFile]) -> Iterator[pa.RecordBatch]:
+        """Yield the interim records of the files of one log (`zeek_interim`), as they stand."""
+        for file in files:
+            account = self._account(file.source)
+            yield from self._beside(file, InterimDecoder(log, account), account)
+
+    def _beside(
+        self, file: LogFile, decoder: LineDecoder[T], account: SourceAccount
+    ) -> Iterator[T]:
+        """Yield what a decoder makes of a log that stands beside one of flows."""
+        try:
+            raw = open_log(file.path)
+        except OSError as error:
+            self.cannot_open(file, error)
+            return
+        with raw:
+            yield from self._read(file, ByteStream(raw), decoder, account)
 
     def joined(self, stream: Stream, hold: float) -> Iterator[pa.RecordBatch]:
         """Yield the flows of one writer's conn.log with the events that stand beside it."""

@@ -1,15 +1,16 @@
 """Entries of the write-ahead journal: what was taken in, to be taken in again after a stop.
 
 An entry is what one look at a stream's logs brought, in order: batches of flows as they were
-decoded, what was remembered of flows or used up meanwhile, and whether the flows held back were
-released before, because the log had fallen silent (which nothing in the log itself tells).
+decoded, what was remembered of flows or used up meanwhile, interim records that were read before
+one of the batches, and whether the flows held back were released before, because the log had
+fallen silent (which nothing in the log itself tells).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import pyarrow as pa
@@ -28,6 +29,14 @@ _VERSION: Final = 1
 _LEVEL: Final = 1  # of zstd: a quarter smaller than what states are stored with
 
 
+class InterimPlace(NamedTuple):
+    """Interim records of a log, and before which of the batches of flows they were read."""
+
+    batch: int
+    log: str
+    flows: pa.RecordBatch
+
+
 @dataclass(frozen=True)
 class JournalEntry:
     """What one look at a stream brought."""
@@ -36,6 +45,7 @@ class JournalEntry:
     flows: Sequence[pa.RecordBatch] = ()
     memory: Sequence[MemoryChange] = ()  # changes to what is remembered of flows, in order
     release: bool = False  # whether all flows held back are released before these
+    interim: Sequence[InterimPlace] = ()  # in order
 
     @property
     def rows(self) -> int:
@@ -43,12 +53,24 @@ class JournalEntry:
         return sum(len(batch) for batch in self.flows)
 
     def __bool__(self) -> bool:
-        return bool(self.flows or self.memory or self.release)
+        return bool(self.flows or self.memory or self.release or self.interim)
 
 
-class _Head(msgspec.Struct):
+class _Head(msgspec.Struct, omit_defaults=True):
     memory: list[tuple[FlowId, Any]] = msgspec.field(name="alerts")  # all that there was at first
     release: bool = msgspec.field(name="let_go")  # the name it had first
+    interim: list[tuple[int, str]] = []  # place and log of each batch of the third part
+
+
+def joined_entries(entries: Sequence[JournalEntry]) -> JournalEntry:
+    """One entry for several, which came one after the other."""
+    flows: list[pa.RecordBatch] = []
+    interim: list[InterimPlace] = []
+    for entry in entries:
+        interim += (one._replace(batch=one.batch + len(flows)) for one in entry.interim)
+        flows += entry.flows
+    memory = [change for entry in entries for change in entry.memory]
+    return JournalEntry(flows, memory, any(entry.release for entry in entries), interim)
 
 
 def pack(entry: JournalEntry, *, originals: bool = False) -> bytes:
@@ -60,17 +82,28 @@ def pack(entry: JournalEntry, *, originals: bool = False) -> bytes:
     flows = list(entry.flows)
     if not originals:
         flows = [with_originals(batch, False) for batch in flows]
-    head = msgspec.msgpack.encode(_Head(list(entry.memory), entry.release))
-    return seal(_KIND, _VERSION, [head, batches_part(flows)], level=_LEVEL)
+    places = [(at, log) for at, log, _ in entry.interim]
+    parts = [
+        msgspec.msgpack.encode(_Head(list(entry.memory), entry.release, places)),
+        batches_part(flows),
+    ]
+    if places:
+        parts.append(batches_part([batch for _, _, batch in entry.interim]))
+    return seal(_KIND, _VERSION, parts, level=_LEVEL)
 
 
 def unpack(data: bytes) -> JournalEntry:
     """The entry that `pack` made these bytes of; a `StateError` if they are no such bytes."""
     try:
-        head, flows, *_ = unseal(_KIND, _VERSION, data, least=2)
+        head, flows, *more = unseal(_KIND, _VERSION, data, least=2)
         told = decode(head, _Head)
+        interim = batches_of_part(more[0], FLOW_SCHEMA.names) if more else []
+        if len(interim) != len(told.interim):
+            raise StateError("its interim records are not those that it tells of")
+        placed = [InterimPlace(*of, one) for of, one in zip(told.interim, interim, strict=True)]
         memory = [(n, None if one is None else as_remembered(one)) for n, one in told.memory]
-        return JournalEntry(batches_of_part(flows, FLOW_SCHEMA.names), memory, told.release)
+        batches = batches_of_part(flows, FLOW_SCHEMA.names)
+        return JournalEntry(batches, memory, told.release, placed)
     except StateError as error:
         raise StateError(f"an entry of the journal is damaged: {printable(str(error))}") from error
 

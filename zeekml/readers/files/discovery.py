@@ -18,11 +18,10 @@ from typing import BinaryIO, Final
 
 from zeekml.core.text import printable
 from zeekml.errors import InputError
-from zeekml.readers.events.zeek_events import LOG_OF_KIND
 from zeekml.readers.files import duplicate_files
 from zeekml.readers.files.compression import ByteStream
 from zeekml.readers.files.duplicate_files import DUPLICATE
-from zeekml.readers.files.event_files import with_events
+from zeekml.readers.files.event_files import LOGS_BESIDE, with_events
 from zeekml.readers.files.file_names import natural_key
 from zeekml.readers.files.file_type import HEAD_SIZE, OWN_OUTPUT, Detected, Kind, detect
 from zeekml.readers.files.stream_grouping import SENSORS, across_formats, arrange, beginning
@@ -42,9 +41,9 @@ _OUTPUT_NAMES: Final = frozenset(
     {"notice.log", "eve.json", "scores.parquet", "conn_scored.log", "summary.json", "rejects.jsonl"}
 )
 _MAX_DEPTH: Final = 64
-_KINDS: Final = {log: kind for kind, log in LOG_OF_KIND.items()}
+_KINDS: Final = {log: kind for kind, log in LOGS_BESIDE.items()}
 _EVENT_LOGS: Final = {f"zeek_{log}": kind for log, kind in _KINDS.items()}
-"""By why a log is refused that has no flows, which kind of events it has."""
+"""By why a log is refused that has no flows of its own, what it has to tell of flows."""
 
 _OTHER_LOG: Final = f"zeek_{OTHER}"
 
@@ -244,7 +243,7 @@ class _Walk:
 
 
 def _event_kind(found: Detected, path: Path) -> str | None:
-    """Which kind of events a file has that has no flows; None if it has none."""
+    """What a file without flows has to tell of them (`LOGS_BESIDE`); None for nothing."""
     if found.refusal != _OTHER_LOG:
         return _EVENT_LOGS.get(found.refusal)
     # records of JSON do not say which log they are of

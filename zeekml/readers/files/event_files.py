@@ -1,7 +1,7 @@
-"""Which logs of events stand beside which log of flows.
+"""Which logs of events and of interim records stand beside which log of flows.
 
-Zeek writes dns.log, http.log and ssl.log where it writes conn.log, and archives them alike: in the
-same directory, under the same name but for the log's own.
+Zeek writes dns.log, http.log, ssl.log and the like where it writes conn.log, and archives them
+alike: in the same directory, under the same name but for the log's own.
 """
 
 from __future__ import annotations
@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import Final
 
 from zeekml.readers.events.zeek_events import LOG_OF_KIND
 from zeekml.readers.files.stream_grouping import arrange
 from zeekml.readers.files.streams import LogFile, Stream
 from zeekml.readers.flow_schema import ZEEK
-from zeekml.readers.formats.zeek_header import CONN
+from zeekml.readers.formats.zeek_header import CONN, INTERIM_LOGS
+
+LOGS_BESIDE: Final = LOG_OF_KIND | {log: log for log in INTERIM_LOGS}
+"""What Zeek calls the logs that stand beside conn.log, by kind of event or their own name."""
 
 _Place = tuple[str, ...]
 
@@ -22,11 +26,11 @@ _Place = tuple[str, ...]
 def with_events(
     streams: Sequence[Stream], logs: Sequence[tuple[str, LogFile]]
 ) -> tuple[list[Stream], Collection[LogFile]]:
-    """Streams with the logs of events that belong to them, and the logs that belong to none.
+    """Streams with the logs beside them that belong to them, and the logs that belong to none.
 
-    `logs` are files and the kind of their events. A stream takes those of its directory that are
-    called like it. Where it is the only log of flows there, and they the only one of their kind,
-    the names do not matter. One of several writers takes none: its events may be another's.
+    `logs` are files and what they are (`LOGS_BESIDE`). A stream takes those of its directory that
+    are called like it. Where it is the only log of flows there, and they the only one of their
+    kind, the names do not matter. One of several writers takes none: its events may be another's.
     """
     of_place: dict[tuple[_Place, str], list[LogFile]] = defaultdict(list)
     for kind, file in logs:
@@ -39,7 +43,7 @@ def with_events(
     for stream in streams:
         beside: dict[str, tuple[LogFile, ...]] = {}
         if stream in zeek and len(stream.loggers) == 1:
-            for kind, log in LOG_OF_KIND.items():
+            for kind, log in LOGS_BESIDE.items():
                 there = arranged.get((stream.place, kind), [])
                 chosen = [s for s in there if _called_alike(stream, s, log)]
                 if not chosen and alone[stream.place] == 1 and len(there) == 1:
@@ -47,7 +51,8 @@ def with_events(
                 if len(chosen) == 1 and len(chosen[0].loggers) == 1:
                     beside[kind] = chosen[0].loggers[0]
                     left -= set(beside[kind])
-        found.append(replace(stream, beside=beside) if beside else stream)
+        interim = {log: beside.pop(log) for log in INTERIM_LOGS if log in beside}
+        found.append(replace(stream, beside=beside, interim=interim))
     return found, left
 
 

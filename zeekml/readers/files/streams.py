@@ -87,6 +87,8 @@ class Stream:
     capture: str | None = None
     # logs of events by kind, oldest file first, which tell what the flows were about
     beside: Mapping[str, tuple[LogFile, ...]] = field(default_factory=dict, hash=False)
+    # logs of interim records by name, likewise
+    interim: Mapping[str, tuple[LogFile, ...]] = field(default_factory=dict, hash=False)
 
     @property
     def files(self) -> tuple[LogFile, ...]:
@@ -101,7 +103,8 @@ class Stream:
     @property
     def size(self) -> int:
         """Bytes on disk."""
-        beside = (file for files in self.beside.values() for file in files)
+        logs = (*self.beside.values(), *self.interim.values())
+        beside = (file for files in logs for file in files)
         return sum(file.size for file in (*self.files, *beside))
 
     @property

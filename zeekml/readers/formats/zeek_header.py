@@ -50,6 +50,9 @@ OTHER_CONN_LOGS: Final = frozenset(
 )
 """Those that list the same connection again, or again and again while it is open."""
 
+INTERIM_LOGS: Final[tuple[str, ...]] = ("conn_long", "open_conn")
+"""Logs of packages for Zeek with interim records: a connection as it stands while it is open."""
+
 _NO_WORD: Final = re.compile(r"[^a-z0-9]+")
 _MOST_WORDS: Final = 3
 
@@ -110,8 +113,12 @@ class Header:
     @cached_property
     def refusal(self) -> str | None:
         """Why records under this header cannot be flows, as a key for counting, or None."""
+        return self.refused_as(CONN)
+
+    def refused_as(self, wanted: str) -> str | None:
+        """Likewise, where the records of another log than conn.log are wanted, too."""
         log = log_of([self.path], self.wanted)
-        if log != CONN:
+        if log not in (CONN, wanted):
             return f"zeek_{log}"
         separates = bool(self.separator) and not set(b"\n\r\0\\") & set(self.separator)
         if len(self.fields) > MAX_COLUMNS or not separates:

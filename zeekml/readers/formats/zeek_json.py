@@ -72,13 +72,16 @@ _LOG_NAMES: Final = pa.array(sorted(ZEEK_LOGS), pa.string())
 
 
 class ZeekJsonDecoder(JsonDecoder[msgspec.Struct]):
-    """Decodes conn records from JSON lines."""
+    """Decodes conn records from JSON lines; those of `log` are taken for such, too."""
 
     sensor = ZEEK
     telling = "ts"
 
-    def __init__(self, account: SourceAccount, *, keep_originals: bool = False) -> None:
+    def __init__(
+        self, account: SourceAccount, *, keep_originals: bool = False, log: str = CONN
+    ) -> None:
         super().__init__(_Record, account, keep_originals=keep_originals)
+        self._logs = (CONN, log)
 
     def decode(self, block: Block) -> list[pa.RecordBatch]:
         """The flows of a block, in order; batches are never empty."""
@@ -88,7 +91,7 @@ class ZeekJsonDecoder(JsonDecoder[msgspec.Struct]):
         rows = MergedRows[msgspec.Struct](plain)
         for _, line, text, *_ in plain.others():
             for own, record in self._records(line, text, complete=block.complete):
-                if (kind := _type_of(record)) == CONN:
+                if (kind := _type_of(record)) in self._logs:
                     rows.add(line, own, record)
                 else:
                     self._account.skip(kind)

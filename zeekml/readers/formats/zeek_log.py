@@ -17,7 +17,7 @@ import pyarrow as pa
 from zeekml.readers._texts import line_beginnings
 from zeekml.readers.files.file_type import Kind
 from zeekml.readers.files.line_splitter import Block
-from zeekml.readers.formats.zeek_header import Header
+from zeekml.readers.formats.zeek_header import CONN, Header
 from zeekml.readers.formats.zeek_json import ZeekJsonDecoder
 from zeekml.readers.formats.zeek_tsv import TsvDecoder
 from zeekml.readers.rejects import SourceAccount
@@ -36,7 +36,7 @@ class ZeekDecoder:
 
     `kind` is the format that is taken for granted where a line does not tell: before the first
     header of a file, everything in a JSON log is JSON. `header` is for records above which none
-    stands.
+    stands. Records of `log` are taken for connections, too.
     """
 
     def __init__(
@@ -46,10 +46,11 @@ class ZeekDecoder:
         *,
         keep_originals: bool = False,
         header: Header | None = None,
+        log: str = CONN,
     ) -> None:
         self.kind = kind  # of the latest line
-        self._tsv = TsvDecoder(account, keep_originals=keep_originals, header=header)
-        self._json = ZeekJsonDecoder(account, keep_originals=keep_originals)
+        self._tsv = TsvDecoder(account, keep_originals=keep_originals, header=header, log=log)
+        self._json = ZeekJsonDecoder(account, keep_originals=keep_originals, log=log)
         self._has_header = kind is Kind.ZEEK_TSV
 
     def decode(self, block: Block) -> list[pa.RecordBatch]:

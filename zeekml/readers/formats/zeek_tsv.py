@@ -26,7 +26,7 @@ from zeekml.readers import _texts
 from zeekml.readers.batch_builder import BoolArray, build_batch
 from zeekml.readers.files.line_splitter import Block
 from zeekml.readers.flow_schema import ZEEK
-from zeekml.readers.formats.zeek_header import Header, HeaderReader, unescape
+from zeekml.readers.formats.zeek_header import CONN, Header, HeaderReader, unescape
 from zeekml.readers.rejects import BAD_UTF8, COLUMN_COUNT, TRUNCATED, SourceAccount
 from zeekml.readers.values import RAW_TYPES, RECORD_COLUMNS, read_column
 
@@ -40,15 +40,22 @@ class TsvDecoder:
     """Decodes one conn.log in blocks of whole lines; `header` is for those that none stands above.
 
     `keep_originals` adds the column ``original``: the record as Zeek's JSON writer would put it.
+    Records of `log` are taken for connections, too.
     """
 
     def __init__(
-        self, account: SourceAccount, *, keep_originals: bool = False, header: Header | None = None
+        self,
+        account: SourceAccount,
+        *,
+        keep_originals: bool = False,
+        header: Header | None = None,
+        log: str = CONN,
     ) -> None:
         self._headers = HeaderReader(header)
         self._account = account
         self._keep_originals = keep_originals
         self._at_start = True
+        self._log = log
 
     def decode(self, block: Block) -> list[pa.RecordBatch]:
         """The flows of a block, in order; batches are never empty."""
@@ -85,9 +92,10 @@ class TsvDecoder:
 
     def _decode_records(self, data: bytes, line: int, *, complete: bool) -> pa.RecordBatch | None:
         header = self._headers.header
-        if header.refusal is not None:
+        refusal = header.refusal if self._log == CONN else header.refused_as(self._log)
+        if refusal is not None:
             if header.fields:
-                kind = header.refusal.removeprefix("zeek_")
+                kind = refusal.removeprefix("zeek_")
                 self._account.skip(kind, sum(1 for text in data.split(b"\n") if text))
             else:
                 for offset, text in enumerate(data.split(b"\n")):

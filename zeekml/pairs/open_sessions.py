@@ -1,0 +1,260 @@
+"""Flows that are still open: what interim records tell of them, and what of that is counted.
+
+An interim record is taken when the stream's clock reaches the time of its log, which is the latest
+end (start and duration so far) of the records up to it: before the first flow that moves the clock
+there. So its place follows from the two logs alone. What the ledger counts of it, it does not
+count again when the flow itself is logged, or the next interim record.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort_right
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from zeekml.core.serialization import batches_of_part, batches_part, decode, seal, unseal
+from zeekml.errors import StateError
+from zeekml.pairs.layout import HORIZON, MICROS, Records
+from zeekml.readers.flow_schema import FLOW_SCHEMA
+from zeekml.readers.stream_clock import flow_ends
+
+MAX_SESSIONS: Final = 1 << 16
+"""Open flows of which it is known what is counted; then those heard of longest ago go first."""
+
+MAX_ENDED: Final = 1 << 14
+"""Flows of which it is known that they have ended, in case an interim record comes after that."""
+
+MAX_TOLD: Final = 1 << 12
+"""Flows at which something was told while they were open."""
+
+MAX_WAITING: Final = 1 << 16
+"""Interim records that wait for the stream's clock."""
+
+_FAR: Final = HORIZON * MICROS
+_KIND: Final = "open sessions"
+_VERSION: Final = 1
+
+_COUNTED: Final = np.dtype(
+    [
+        ("key", np.uint64),
+        ("source", np.uint64),
+        ("destination", np.uint64),
+        ("sent", np.int64),
+        ("received", np.int64),
+        ("lasted", np.int64),
+        ("heard", np.int64),  # the stream's clock at its latest record
+        ("port", np.uint16),
+        ("proto", np.uint8),
+        ("failed", np.uint8),
+    ],
+    align=True,
+)
+
+Pair = tuple[int, int, int, int]
+"""Source, destination, port and protocol."""
+
+
+class Waiting(NamedTuple):
+    """An interim record that the stream's clock has not reached."""
+
+    clock: int  # of its log, microseconds
+    log: str
+    flow: pa.RecordBatch  # of one row
+
+
+class _Counted(NamedTuple):
+    """What the ledger counted of an open flow."""
+
+    pair: Pair
+    sent: int
+    received: int
+    lasted: int
+    failed: int
+    heard: int
+
+
+class _Clock(msgspec.Struct, array_like=True):
+    """The time of a log; a record far ahead of it moves it only as the second one in a row."""
+
+    now: int
+    ahead: bool = False
+
+    def tick(self, end: int) -> int:
+        """The time of the next record."""
+        self.ahead = not self.ahead and end > self.now + _FAR
+        if self.ahead:
+            return end
+        self.now = max(self.now, end)
+        return self.now
+
+
+class _Head(msgspec.Struct, frozen=True):
+    heard: bool
+    clocks: dict[str, _Clock]
+    waiting: list[tuple[int, str]]
+    told: dict[str, tuple[int, int]]
+
+
+class OpenSessions:
+    """The open flows of one stream.
+
+    `told` has, by uid, the bytes each way of those at which something was told.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[Waiting] = []
+        self._clocks: dict[str, _Clock] = {}
+        self._counted: dict[int, _Counted] = {}
+        self._ended: dict[int, None] = {}
+        self.told: dict[str, tuple[int, int]] = {}
+        self._heard = False  # whether there was any interim record
+        self.changed = False  # since `save` was called last
+
+    def push(self, log: str, flows: pa.RecordBatch) -> None:
+        """Let the next interim records of a log wait for their time."""
+        self.changed = True
+        for row, end in enumerate(flow_ends(flows).tolist()):
+            clock = self._clocks.setdefault(log, _Clock(end)).tick(end)
+            one = Waiting(clock, log, flows.slice(row, 1))
+            insort_right(self._waiting, one, key=_order)
+            del self._waiting[MAX_WAITING:]
+
+    def until(self, clock: float) -> tuple[pa.RecordBatch, npt.NDArray[np.float64]] | None:
+        """Those whose time has come at a clock of the stream, and their times, epoch seconds."""
+        count = bisect_right(self._waiting, clock * MICROS, key=lambda one: one.clock)
+        if not count:
+            return None
+        self.changed = True
+        ready, self._waiting = self._waiting[:count], self._waiting[count:]
+        times = np.array([one.clock / MICROS for one in ready])
+        return _one_batch(ready), times
+
+    def count(self, contacts: Records) -> Records:
+        """The next contacts with what is counted of them already, which from now on all is.
+
+        Without interim records of flows that have ended.
+        """
+        rows = np.flatnonzero(contacts["session"])
+        if not len(rows) or not (self._heard or contacts["open"].any()):
+            return contacts
+        self._heard = self.changed = True
+        contacts, late = contacts.copy(), []
+        for row in rows.tolist():
+            contact = contacts[row]
+            key = int(contact["session"])
+            if contact["open"] and key in self._ended:
+                late.append(row)
+                continue
+            before = self._counted.pop(key, None)
+            if before is not None:
+                _subtract(contact, before)
+            if contact["open"]:
+                self._counted[key] = _together(contact, before)
+                _keep(self._counted, MAX_SESSIONS)
+            else:
+                self._ended.pop(key, None)
+                self._ended[key] = None
+                _keep(self._ended, MAX_ENDED)
+        return np.delete(contacts, late) if late else contacts
+
+    def tell(self, flows: pa.RecordBatch, row: int) -> None:
+        """Note that something was told at an interim record."""
+        uid, sent, received = (
+            flows.column(name)[row].as_py() for name in ("uid", "orig_ip_bytes", "resp_ip_bytes")
+        )
+        self.told.pop(uid, None)
+        self.told[uid] = sent or 0, received or 0
+        _keep(self.told, MAX_TOLD)
+        self.changed = True
+
+    def pairs_since(self, time: int) -> set[Pair]:
+        """The pairs of open flows that were heard of at a time or since, in microseconds."""
+        return {one.pair for one in self._counted.values() if one.heard >= time}
+
+    def save(self) -> bytes:
+        """All of it, for `load`."""
+        waits = [(one.clock, one.log) for one in self._waiting]
+        head = _Head(self._heard, self._clocks, waits, self.told)
+        counted = np.zeros(len(self._counted), _COUNTED)
+        for into, (key, one) in zip(counted, self._counted.items(), strict=True):
+            into["key"] = key
+            into["source"], into["destination"], into["port"], into["proto"] = one.pair
+            for name in ("sent", "received", "lasted", "failed", "heard"):
+                into[name] = getattr(one, name)
+        ended = np.fromiter(self._ended, np.uint64, len(self._ended))
+        waiting = batches_part([_one_batch(self._waiting)] if self._waiting else [])
+        parts = [msgspec.msgpack.encode(head), waiting, counted.tobytes(), ended.tobytes()]
+        return seal(_KIND, _VERSION, parts)
+
+    @classmethod
+    def load(cls, data: bytes) -> OpenSessions:
+        """What was saved; StateError for damaged bytes."""
+        head, waiting, counted, ended, *_ = unseal(_KIND, _VERSION, data, least=4)
+        sessions, told = cls(), decode(head, _Head)
+        sessions._heard, sessions._clocks, sessions.told = told.heard, told.clocks, told.told
+        flows = [
+            batch.slice(row, 1)
+            for batch in batches_of_part(waiting, FLOW_SCHEMA.names)
+            for row in range(len(batch))
+        ]
+        if len(flows) != len(told.waiting) or len(counted) % _COUNTED.itemsize or len(ended) % 8:
+            raise StateError("the open sessions are damaged")
+        for of, flow in zip(told.waiting, flows, strict=True):
+            sessions._waiting.append(Waiting(*of, flow))
+        for one in np.frombuffer(counted, _COUNTED).tolist():
+            key, source, destination, sent, received, lasted, heard, port, proto, failed = one
+            pair = source, destination, port, proto
+            sessions._counted[key] = _Counted(pair, sent, received, lasted, failed, heard)
+        sessions._ended = dict.fromkeys(np.frombuffer(ended, np.uint64).tolist())
+        return sessions
+
+
+def _order(one: Waiting) -> tuple[int, str]:
+    return one.clock, one.log
+
+
+def _one_batch(waiting: Sequence[Waiting]) -> pa.RecordBatch:
+    flows = pa.Table.from_batches([one.flow for one in waiting])
+    return flows.unify_dictionaries().combine_chunks().to_batches()[0]
+
+
+def _keep(memory: dict[Any, Any], most: int) -> None:
+    if len(memory) > most:
+        del memory[next(iter(memory))]
+
+
+def _subtract(contact: Any, before: _Counted) -> None:
+    """Say of a contact what is counted of it; of less than that, all is."""
+    lasted = int(contact["end"] - contact["start"])
+    contact["counted"] = 1
+    contact["counted_failed"] = before.failed
+    contact["counted_sent"] = min(before.sent, int(contact["sent"]))
+    contact["counted_received"] = min(before.received, int(contact["received"]))
+    contact["counted_lasted"] = min(before.lasted, lasted)
+
+
+def _together(contact: Any, before: _Counted | None) -> _Counted:
+    """What is counted of an open flow after a contact."""
+    source, destination, port, proto = (
+        int(contact[name]) for name in ("source", "destination", "port", "proto")
+    )
+    now = _Counted(
+        (source, destination, port, proto),
+        int(contact["sent"]),
+        int(contact["received"]),
+        int(contact["end"] - contact["start"]),
+        int(contact["failed"]),
+        int(contact["clock"]),
+    )
+    if before is None:
+        return now
+    return now._replace(
+        sent=max(now.sent, before.sent),
+        received=max(now.received, before.received),
+        lasted=max(now.lasted, before.lasted),
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -84,9 +84,7 @@ def contacts_of(
     contacts["failed"] = columns.failed[rows]
     if uids is not None:
         lasts = np.flatnonzero(contacts["end"] - contacts["start"] >= LEAST_OPEN * MICROS)
-        for place, uid in zip(lasts, uids.take(pa.array(rows[lasts])).to_pylist(), strict=True):
-            if uid is not None:
-                contacts["session"][place] = _session(contacts[place], uid)
+        contacts["session"][lasts] = _sessions(contacts[lasts], uids.take(pa.array(rows[lasts])))
     return contacts
 
 
@@ -97,9 +95,15 @@ def with_interim(contacts: Records, interim: Records) -> Records:
     return both[np.argsort(np.concatenate(clocks), kind="stable")]
 
 
-def _session(contact: Any, uid: str) -> int:
-    """The key of one flow, whichever record tells of it; it began in some millisecond."""
-    flow = [int(contact[name]) for name in ("source", "destination", "port", "proto")]
-    text = f"{flow} {int(contact['start']) // 1000} {uid}"
-    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "little") or 1
+def _sessions(contacts: Records, uids: pa.Array) -> npt.NDArray[np.uint64]:
+    """Keys of flows (n,), the same whichever record tells of one; 0 without a uid.
+
+    Of the start counts the millisecond, which is the same in every format of a log.
+    """
+    columns = [contacts[name].tolist() for name in ("source", "destination", "port", "proto")]
+    started = (contacts["start"] // 1000).tolist()
+    keys = []
+    for uid, *flow in zip(uids.to_pylist(), *columns, started, strict=True):
+        digest = blake2b(f"{flow} {uid}".encode(), digest_size=8).digest()
+        keys.append(0 if uid is None else int.from_bytes(digest, "little") or 1)
+    return np.array(keys, np.uint64)

@@ -14,7 +14,12 @@ from hypothesis import strategies as st
 
 from zeekml.core.serialization import seal
 from zeekml.errors import StateError
-from zeekml.live.state.journal import JournalEntry, MemoryChange, pack, unpack
+from zeekml.live.state.journal import (
+    JournalEntry,
+    MemoryChange,
+    pack,
+    unpack,
+)
 from zeekml.readers.events.event_schema import EVENT, EVENTS
 from zeekml.readers.events.flow_memory import packed_signature
 from zeekml.readers.flow_order import EndOrder
@@ -125,6 +130,18 @@ def flows_at(*ends: float, original: bool = False, at_exit: bool = False) -> pa.
 INTAKE = JournalEntry(
     [flows_at(1, 2, 3), flows_at(4)], [(1, packed_signature("x")), (1, None)], True
 )
+
+
+def test_interim_records_keep_their_places() -> None:
+    first = JournalEntry([flows_at(1), flows_at(2)], interim=[InterimPlace(1, "a", flows_at(8))])
+    later = JournalEntry([flows_at(3)], interim=[InterimPlace(0, "b", flows_at(9, 7))])
+    back = unpack(pack(joined_entries([first, JournalEntry(memory=[(1, None)]), later])))
+    assert [batch.to_pylist() for batch in back.flows] == [
+        flows_at(at).to_pylist() for at in (1, 2, 3)
+    ]
+    assert [(at, log, len(flows)) for at, log, flows in back.interim] == [(1, "a", 1), (2, "b", 2)]
+    assert back.interim[1].flows.to_pylist() == flows_at(9, 7).to_pylist()
+    assert bool(JournalEntry(interim=first.interim))
 
 
 @given(data=st.data())

@@ -375,6 +375,29 @@ def test_logs_of_events_stand_beside_flows(tmp_path: Path, conn_tsv: Make, cells
     )
 
 
+def test_logs_of_interim_records_stand_beside_flows(
+    tmp_path: Path, conn_tsv: Make, cells: Make
+) -> None:
+    flows = conn_tsv([cells()])
+    for name in ("conn.2026-11-23-10.log", "conn.2026-11-23-11.log"):
+        put(tmp_path / "a", name, conn_tsv([cells(uid=name)]))
+    for name in ("conn_long.2026-11-23-11.log", "conn_long.2026-11-23-10.log"):
+        put(tmp_path / "a", name, flows.replace(b"#path\tconn", b"#path\tconn_long"))
+    # of JSON, and of this package, the name alone tells
+    put(tmp_path / "a", "open_conn.log.gz", b'{"ts":1.0,"id.orig_h":"10.0.0.1","proto":"tcp"}\n')
+    # nobody's, of several writers of one log, and of a log that only looks alike
+    put(tmp_path / "b", "conn_long.log", flows)
+    put(tmp_path / "a", "conn_burst.log", flows)
+    found = discover([tmp_path])
+    (stream,) = found.streams
+    assert beside(found) == [{}]
+    assert {log: [Path(f.source).name for f in files] for log, files in stream.interim.items()} == {
+        "conn_long": ["conn_long.2026-11-23-10.log", "conn_long.2026-11-23-11.log"],
+        "open_conn": ["open_conn.log.gz"],
+    }
+    assert found.files_skipped == {"zeek_conn_long": 1, "zeek_conn_burst": 1}
+
+
 def test_logs_of_events_in_json_are_told_by_their_names(
     tmp_path: Path, conn_tsv: Make, cells: Make
 ) -> None:

@@ -30,6 +30,7 @@ from zeekml.live.health.monitor import HealthMonitor
 from zeekml.live.health.problems import HealthFinding, ProblemKind
 from zeekml.live.health.prometheus import render
 from zeekml.live.health.publisher import Publisher
+from zeekml.live.interim_tails import interim_paths
 from zeekml.live.outputs.live_outputs import notice_encoder
 from zeekml.live.state.database import State
 from zeekml.live.state.reader import ABOUT, Problem, Status, budget_of, decode_about, encode_about
@@ -345,12 +346,14 @@ def _lag_of(streams: Sequence[LiveStream]) -> float:
 
 
 def _tell_of_events(logs: StreamLogs) -> None:
-    """Say which logs of events are read beside a log of flows, and what the others would bring."""
+    """Say which logs are read beside a log of flows, and what others of events would bring."""
     if not reads_events(logs):
         return
     paths = list(event_paths(logs.paths[0]).values())
     there = [path.name for path in paths if os.path.exists(path)]  # noqa: PTH110
     missing = [path.name for path in paths if path.name not in there]
+    interim = interim_paths(logs.paths[0]).values()
+    there += [path.name for path in interim if os.path.exists(path)]  # noqa: PTH110
     name = printable(logs.name)
     if there:
         log.info("%s: reads %s beside it", name, printable(", ".join(there)))

@@ -100,7 +100,8 @@ def unpack(data: bytes) -> JournalEntry:
         interim = batches_of_part(more[0], FLOW_SCHEMA.names) if more else []
         if len(interim) != len(told.interim):
             raise StateError("its interim records are not those that it tells of")
-        placed = [InterimPlace(*of, one) for of, one in zip(told.interim, interim, strict=True)]
+        pairs = zip(told.interim, interim, strict=True)
+        placed = tuple(InterimPlace(*of, one) for of, one in pairs)
         memory = [(n, None if one is None else as_remembered(one)) for n, one in told.memory]
         batches = batches_of_part(flows, FLOW_SCHEMA.names)
         return JournalEntry(batches, memory, told.release, placed)

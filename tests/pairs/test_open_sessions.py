@@ -73,7 +73,8 @@ def test_nothing_counts_twice_however_it_is_cut_and_stored(
     assert (np.diff(both["clock"]) >= 0).all()
     whole = PairLedger(64)
     expected = take(whole, both)
-    found, ledger, stored = [], PairLedger(64), {}
+    found, ledger = [], PairLedger(64)
+    stored: dict[tuple[int, int], Any] = {}
     cuts = data.draw(st.lists(st.integers(0, len(both)), max_size=4))
     for begin, end in pairwise(sorted({0, len(both), *cuts})):
         looks = take(ledger, both[begin:end])

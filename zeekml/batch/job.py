@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -138,14 +137,14 @@ class StreamDetection:
 
     def close(self) -> None:
         """Close what is still open, at the end of the stream."""
-        self._take_interim(math.inf)
-        self._interim.tell_rejects(self._outputs.rejects)
         if self._none is not None:
             # what is still open when the last flow has ended
             until, nothing = self._clock + _REST, np.empty(0, CONTACT)
+            self._take_interim(until)
             rest = self._pipeline.with_pairs(self._none, nothing, FLOW_SCHEMA.empty_table, until)
             if len(rest):
                 self._write(self._pipeline.detect(rest, float(rest.clock[-1])))
+        self._interim.tell_rejects(self._outputs.rejects)
         self._write(self._pipeline.close())
 
     def _take_interim(self, clock: float) -> None:

@@ -7,24 +7,20 @@ What is read goes into the journal with the flows: it waits there for its time, 
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
 
 from zeekml.core.text import printable
 from zeekml.live.tail.events import Event, FileOpened, Gap, Lines, Trouble
 from zeekml.live.tail.log_tail import LogTail
 from zeekml.readers.formats.zeek_header import CONN, INTERIM_LOGS
 from zeekml.readers.formats.zeek_interim import InterimDecoder
-from zeekml.readers.interim_records import InterimBatch
+from zeekml.readers.interim_records import InterimBatch, LogClock
 from zeekml.readers.rejects import SourceAccount
 from zeekml.readers.stream_clock import flow_ends
 from zeekml.readers.stream_reader import decoded
 
 log = logging.getLogger("zeekml.watch")
-
-_BEFORE_ALL: Final = -math.inf
 
 
 class _InterimTail:
@@ -32,7 +28,7 @@ class _InterimTail:
 
     def __init__(self, name: str, tail: LogTail, account: Callable[[str], SourceAccount]) -> None:
         self.tail = tail
-        self.clock: float = _BEFORE_ALL  # the latest time in it, microseconds
+        self.clock = LogClock()
         self._name, self._new_account = name, account
         self._open("")
 
@@ -52,7 +48,8 @@ class _InterimTail:
             elif isinstance(event, Lines):
                 for flows in decoded(event.lines, self._decoder, self._account):
                     found.append(InterimBatch(self._name, flows))
-                    self.clock = max(self.clock, int(flow_ends(flows).max()))
+                    for end in flow_ends(flows).tolist():
+                        self.clock.tick(end)
             elif isinstance(event, Gap):
                 gaps.append(event)
             elif isinstance(event, Trouble):
@@ -82,7 +79,7 @@ class InterimTails:
         found: list[InterimBatch] = []
         gaps: list[Gap] = []
         for one in self._tails:
-            while one.clock <= clock:
+            while one.clock.now <= clock:
                 before = one.tail.checkpoint
                 batches, lost = one.take(one.tail.poll())
                 found += batches

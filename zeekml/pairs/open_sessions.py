@@ -8,8 +8,8 @@ count again when the flow itself is logged, or the next interim record.
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort_right
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -19,8 +19,9 @@ import pyarrow as pa
 
 from zeekml.core.serialization import batches_of_part, batches_part, decode, seal, unseal
 from zeekml.errors import StateError
-from zeekml.pairs.layout import HORIZON, MICROS, Records
+from zeekml.pairs.layout import MICROS, Records
 from zeekml.readers.flow_schema import FLOW_SCHEMA
+from zeekml.readers.interim_records import LogClock
 from zeekml.readers.stream_clock import flow_ends
 
 MAX_SESSIONS: Final = 1 << 16
@@ -35,7 +36,6 @@ MAX_TOLD: Final = 1 << 12
 MAX_WAITING: Final = 1 << 16
 """Interim records that wait for the stream's clock."""
 
-_FAR: Final = HORIZON * MICROS
 _KIND: Final = "open sessions"
 _VERSION: Final = 1
 
@@ -64,7 +64,8 @@ class Waiting(NamedTuple):
 
     clock: int  # of its log, microseconds
     log: str
-    flow: pa.RecordBatch  # of one row
+    flows: pa.RecordBatch
+    row: int
 
 
 class _Counted(NamedTuple):
@@ -78,24 +79,9 @@ class _Counted(NamedTuple):
     heard: int
 
 
-class _Clock(msgspec.Struct, array_like=True):
-    """The time of a log; a record far ahead of it moves it only as the second one in a row."""
-
-    now: int
-    ahead: bool = False
-
-    def tick(self, end: int) -> int:
-        """The time of the next record."""
-        self.ahead = not self.ahead and end > self.now + _FAR
-        if self.ahead:
-            return end
-        self.now = max(self.now, end)
-        return self.now
-
-
 class _Head(msgspec.Struct, frozen=True):
     heard: bool
-    clocks: dict[str, _Clock]
+    clocks: dict[str, LogClock]
     waiting: list[tuple[int, str]]
     told: dict[str, tuple[int, int]]
 
@@ -108,7 +94,7 @@ class OpenSessions:
 
     def __init__(self) -> None:
         self._waiting: list[Waiting] = []
-        self._clocks: dict[str, _Clock] = {}
+        self._clocks: dict[str, LogClock] = {}
         self._counted: dict[int, _Counted] = {}
         self._ended: dict[int, None] = {}
         self.told: dict[str, tuple[int, int]] = {}
@@ -119,10 +105,16 @@ class OpenSessions:
         """Let the next interim records of a log wait for their time."""
         self.changed = True
         for row, end in enumerate(flow_ends(flows).tolist()):
-            clock = self._clocks.setdefault(log, _Clock(end)).tick(end)
-            one = Waiting(clock, log, flows.slice(row, 1))
-            insort_right(self._waiting, one, key=_order)
-            del self._waiting[MAX_WAITING:]
+            clock = self._clocks.setdefault(log, LogClock()).tick(end)
+            self._waiting.append(Waiting(clock, log, flows, row))
+        self._waiting.sort(key=_order)
+        del self._waiting[MAX_WAITING:]
+        if sum(len(batch) for batch in _batches(self._waiting)) > 2 * MAX_WAITING:
+            # few of many batches: the others of these would be kept, too
+            batch = _one_batch(self._waiting)
+            self._waiting = [
+                one._replace(flows=batch, row=row) for row, one in enumerate(self._waiting)
+            ]
 
     def until(self, clock: float) -> tuple[pa.RecordBatch, npt.NDArray[np.float64]] | None:
         """Those whose time has come at a clock of the stream, and their times, epoch seconds."""
@@ -197,15 +189,12 @@ class OpenSessions:
         head, waiting, counted, ended, *_ = unseal(_KIND, _VERSION, data, least=4)
         sessions, told = cls(), decode(head, _Head)
         sessions._heard, sessions._clocks, sessions.told = told.heard, told.clocks, told.told
-        flows = [
-            batch.slice(row, 1)
-            for batch in batches_of_part(waiting, FLOW_SCHEMA.names)
-            for row in range(len(batch))
-        ]
-        if len(flows) != len(told.waiting) or len(counted) % _COUNTED.itemsize or len(ended) % 8:
+        batches = batches_of_part(waiting, FLOW_SCHEMA.names)
+        rows = [(batch, row) for batch in batches for row in range(len(batch))]
+        if len(rows) != len(told.waiting) or len(counted) % _COUNTED.itemsize or len(ended) % 8:
             raise StateError("the open sessions are damaged")
-        for of, flow in zip(told.waiting, flows, strict=True):
-            sessions._waiting.append(Waiting(*of, flow))
+        for of, place in zip(told.waiting, rows, strict=True):
+            sessions._waiting.append(Waiting(*of, *place))
         for one in np.frombuffer(counted, _COUNTED).tolist():
             key, source, destination, sent, received, lasted, heard, port, proto, failed = one
             pair = source, destination, port, proto
@@ -218,9 +207,20 @@ def _order(one: Waiting) -> tuple[int, str]:
     return one.clock, one.log
 
 
+def _batches(waiting: Iterable[Waiting]) -> list[pa.RecordBatch]:
+    """The batches that records wait in, each once."""
+    return list({id(one.flows): one.flows for one in waiting}.values())
+
+
 def _one_batch(waiting: Sequence[Waiting]) -> pa.RecordBatch:
-    flows = pa.Table.from_batches([one.flow for one in waiting])
-    return flows.unify_dictionaries().combine_chunks().to_batches()[0]
+    """The records by themselves."""
+    begins, begin, batches = {}, 0, _batches(waiting)
+    for batch in batches:
+        begins[id(batch)] = begin
+        begin += len(batch)
+    rows = pa.array([begins[id(one.flows)] + one.row for one in waiting])
+    flows = pa.Table.from_batches(batches).unify_dictionaries().take(rows)
+    return flows.combine_chunks().to_batches()[0]
 
 
 def _keep(memory: dict[Any, Any], most: int) -> None:

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from zeekml.core.serialization import seal
 from zeekml.errors import StateError
 from zeekml.live.state.journal import (
+    InterimPlace,
     JournalEntry,
     MemoryChange,
+    joined_entries,
     pack,
     unpack,
 )

@@ -38,7 +38,8 @@ class InterimDecoder:
     """Decodes one file of a log of `INTERIM_LOGS`, block by block, in whichever format."""
 
     def __init__(self, log: str, account: SourceAccount) -> None:
-        own = _Account(account.source, account.counters, account.rejects, account.most_types, log)
+        books = (account.source, account.counters, account.rejects)
+        own = _Account(*books, account.most_types, account.dates, log=log)
         # as which the decoder leaves it to each line
         self._decoder = ZeekDecoder(Kind.ZEEK_TSV, own, log=log)
 

@@ -136,17 +136,16 @@ class OpenSessions:
             return contacts
         self._heard = self.changed = True
         contacts, late = contacts.copy(), []
-        for row in rows.tolist():
-            contact = contacts[row]
-            key = int(contact["session"])
-            if contact["open"] and key in self._ended:
+        of_rows = (contacts[name][rows].tolist() for name in ("session", "open"))
+        for row, key, still_open in zip(rows.tolist(), *of_rows, strict=True):
+            if still_open and key in self._ended:
                 late.append(row)
                 continue
             before = self._counted.pop(key, None)
             if before is not None:
-                _subtract(contact, before)
-            if contact["open"]:
-                self._counted[key] = _together(contact, before)
+                _subtract(contacts[row], before)
+            if still_open:
+                self._counted[key] = _together(contacts[row], before)
                 _keep(self._counted, MAX_SESSIONS)
             else:
                 self._ended.pop(key, None)

@@ -42,6 +42,9 @@ ADMIN_PORTS: Final = (
 )
 """Ports by which one host of a site is commanded by another."""
 
+_MOST_BYTES: Final = 1 << 48
+"""What a flow can have carried; more is damage, and sums of it would not fit."""
+
 _IS_ADMIN: Final = np.isin(np.arange(1 << 16), ADMIN_PORTS)
 
 
@@ -75,8 +78,8 @@ def contacts_of(
     contacts["source"] = columns.orig_key[rows]
     contacts["destination"] = columns.resp_key[rows]
     # not known is as good as nothing here: it adds nothing
-    contacts["sent"] = np.nan_to_num(columns.orig_ip_bytes[rows]).astype(np.int64)
-    contacts["received"] = np.nan_to_num(columns.resp_ip_bytes[rows]).astype(np.int64)
+    contacts["sent"] = np.clip(np.nan_to_num(columns.orig_ip_bytes[rows]), 0, _MOST_BYTES)
+    contacts["received"] = np.clip(np.nan_to_num(columns.resp_ip_bytes[rows]), 0, _MOST_BYTES)
     contacts["row"] = rows
     contacts["port"] = port[rows]
     contacts["proto"] = columns.proto[rows]

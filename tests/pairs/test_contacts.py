@@ -55,7 +55,7 @@ def test_a_flow_has_one_key_whatever_is_told_of_it() -> None:
     )["session"].tolist()
     assert first
     assert same == [first] * 2
-    others = [
+    others: list[dict[str, Any]] = [
         {"uid": "C2"},
         {"uid": "\x1b'] 0"},
         {"id.resp_p": 444},

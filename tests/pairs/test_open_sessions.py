@@ -244,7 +244,14 @@ def test_states_of_the_version_before_are_read_and_damage_is_told() -> None:
     ledger = PairLedger(64)
     ledger.take(beacon(14))
     head = ledger.head().replace(b'"version":2', b'"version":1')
-    assert len(PairLedger.load(head, list(ledger.changes()))) == 1
+    before = PairLedger.load(head, list(ledger.changes()))
+    assert len(before) == 1
+    # of what it counted it does not know the sessions
+    now = int(before._position["now"][0]) / MICROS - BEGIN
+    before.sessions.push("conn_long", flows_at(now - 1.0, now))
+    again = PairLedger.load(before.head(), [*ledger.changes(), *before.changes()])
+    again.sessions.push("open_conn", flows_at(now - 1.0, now + 1.0, uid="O"))
+    assert ready(again.sessions, now + 1.0) == ["C1", "O1"]
     session = with_sessions({"at": 20_000.0, "lasts": 40_000.0})
     take(ledger, interim_of(session, [[0.5]]))
     ledger.sessions.push("conn_long", flows_at(1.0))

@@ -143,6 +143,9 @@ class PairLedger:
                     places[kind].append(place)
         except (msgspec.MsgspecError, zlib.error, ValueError, IndexError) as error:
             raise StateError(f"the pairs are damaged ({error})") from error
+        if known.version == 1:
+            # flows that it counted are not known by their interim records
+            ledger.sessions.begin(int(ledger._position["now"][0]))
         for kind, table in enumerate(ledger._tables):
             slots = np.array(places[kind], np.int32)
             table.keys[slots] = ledger._records[kind]["key"][slots]

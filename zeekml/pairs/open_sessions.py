@@ -84,6 +84,7 @@ class _Head(msgspec.Struct, frozen=True):
     clocks: dict[str, LogClock]
     waiting: list[tuple[int, str]]
     told: dict[str, tuple[int, int]]
+    since: int
 
 
 class OpenSessions:
@@ -100,13 +101,19 @@ class OpenSessions:
         self.told: dict[str, tuple[int, int]] = {}
         self._heard = False  # whether there was any interim record
         self.changed = False  # since `save` was called last
+        self._since = 0
+
+    def begin(self, time: int) -> None:
+        """Take no record from before a time, microseconds: of what may have been counted."""
+        self._since, self.changed = time, True
 
     def push(self, log: str, flows: pa.RecordBatch) -> None:
         """Let the next interim records of a log wait for their time."""
         self.changed = True
         for row, end in enumerate(flow_ends(flows).tolist()):
             clock = self._clocks.setdefault(log, LogClock()).tick(end)
-            self._waiting.append(Waiting(clock, log, flows, row))
+            if clock >= self._since:
+                self._waiting.append(Waiting(clock, log, flows, row))
         self._waiting.sort(key=_order)
         del self._waiting[MAX_WAITING:]
         if sum(len(batch) for batch in _batches(self._waiting)) > 2 * MAX_WAITING:
@@ -170,7 +177,7 @@ class OpenSessions:
     def save(self) -> bytes:
         """All of it, for `load`."""
         waits = [(one.clock, one.log) for one in self._waiting]
-        head = _Head(self._heard, self._clocks, waits, self.told)
+        head = _Head(self._heard, self._clocks, waits, self.told, self._since)
         counted = np.zeros(len(self._counted), _COUNTED)
         for into, (key, one) in zip(counted, self._counted.items(), strict=True):
             into["key"] = key
@@ -188,6 +195,7 @@ class OpenSessions:
         head, waiting, counted, ended, *_ = unseal(_KIND, _VERSION, data, least=4)
         sessions, told = cls(), decode(head, _Head)
         sessions._heard, sessions._clocks, sessions.told = told.heard, told.clocks, told.told
+        sessions._since = told.since
         batches = batches_of_part(waiting, FLOW_SCHEMA.names)
         rows = [(batch, row) for batch in batches for row in range(len(batch))]
         if len(rows) != len(told.waiting) or len(counted) % _COUNTED.itemsize or len(ended) % 8:

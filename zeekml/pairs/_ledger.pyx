@@ -293,7 +293,7 @@ cdef class Store:
             return _SWEEP
         key = mix(c.source ^ mix(c.destination + (<uint64_t>c.port << 8 | c.proto)))
         place = find(&self.pair_table, key)
-        # of a flow that was open before, only what it has more; all of it once the pair is forgotten
+        # of a flow that was open before, only what it has more; all of it if the pair is forgotten
         again = c.counted and place != NONE
         if place == NONE:
             if self.pair_table.free[self.pair_table.slots] == 0:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
@@ -23,6 +26,14 @@ DISTURBANCES = st.builds(
     Disturbance, st.sampled_from([NOTICE_LOG, ENRICHED, EVE_JSON]), st.booleans()
 )
 POINTS = st.sampled_from(["before", *FILES, "flushed", "flushed", "committed"])
+
+
+@pytest.fixture(autouse=True)
+def unheard() -> Iterator[None]:
+    """No log: pytest keeps records with their errors, and by these every watcher to the end."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
 
 
 class WatchMachine(RotationRules):

@@ -283,7 +283,9 @@ def lock_output(out: Path) -> DirectoryLock:
         )
 
 
-def refuse_output_among_inputs(inputs: Sequence[str | Path], out: Path) -> None:
+def refuse_output_among_inputs(
+    inputs: Sequence[str | Path], out: Path, option: str = "--out"
+) -> None:
     """Raise `OutputError` if `out` is a directory that logs are to be read from.
 
     A sensor's log directory has owners of its own (rotation, shippers), and the next run would
@@ -294,7 +296,7 @@ def refuse_output_among_inputs(inputs: Sequence[str | Path], out: Path) -> None:
         path = Path(given).resolve()
         # unlike Path.is_file, this takes what cannot be looked at for none
         if target == path or (os.path.isfile(path) and target == path.parent):  # noqa: PTH113
-            raise OutputError(f"{out}: logs are read from this directory; choose another --out")
+            raise OutputError(f"{out}: logs are read from this directory; choose another {option}")
 
 
 def refuse_nested(out: Path, state: Path) -> None:

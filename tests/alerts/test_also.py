@@ -130,3 +130,19 @@ def test_what_a_watch_appends_to_is_not_replaced(tmp_path: Path, logs: Path) -> 
         with pytest.raises(TakenError, match="another zeekml writes to this file"):
             check(tmp_path, logs, f"ocsf:{path}", appends=False)
     check(tmp_path, logs, f"ocsf:{path}", appends=False)
+
+
+@pytest.mark.parametrize("form", sorted(FORMATS))
+def test_one_long_line_is_gone_on_with_only_if_it_is_the_beginning_of_ours(
+    tmp_path: Path, logs: Path, form: str
+) -> None:
+    path = tmp_path / "file"
+    line = encode_in_form(form, NOTICE)
+    for size in (0, 1, 12, 60, len(line) - 1):
+        path.write_bytes(line[:size])
+        check(tmp_path, logs, f"{form}:{path}")
+    for foreign in (b"x", b'{"k":' + b"[" * 4000, b"CEF:0|other|", b"\0" * 5000):
+        path.write_bytes(foreign)
+        with pytest.raises(OutputError, match="does not hold notices"):
+            check(tmp_path, logs, f"{form}:{path}")
+        assert path.read_bytes() == foreign

@@ -112,3 +112,31 @@ def test_what_is_not_signed_is_not_promoted(zeekml: Any, bundle: Path, tmp_path:
     assert zeekml("bundle", "sign", bundle, "--key", private).returncode == 0
     assert zeekml("bundle", "promote", bundle, "--store", store, "--key", public).returncode == 0
     load_bundle(store / "current", public_key=public)
+
+
+def test_a_signature_replaces_nothing_but_a_signature(
+    zeekml: Any, bundle: Path, tmp_path: Path
+) -> None:
+    private, public = write_keys(tmp_path, new_key("ed25519"))
+    other, key = tmp_path / "other.sig", private.read_bytes()
+    for place in (private, public, bundle / "MODEL_CARD.md", bundle / "other.sig"):
+        before = place.read_bytes() if place.exists() else None
+        done = zeekml("bundle", "sign", bundle, "--key", private, "--signature", place)
+        assert done.returncode == 74, place
+        assert str(place) in done.stderr
+        assert (place.read_bytes() if place.exists() else None) == before
+    assert private.read_bytes() == key
+    for place in (other, other, bundle / "model.sig"):
+        done = zeekml("bundle", "sign", bundle, "--key", private, "--signature", place)
+        assert (done.returncode, done.stderr) == (0, "")
+        verify = ("bundle", "verify", bundle, "--key", public, "--signature", place)
+        assert zeekml(*verify).returncode == 0
+
+
+def test_a_bundle_is_no_store_of_itself(zeekml: Any, bundle: Path) -> None:
+    files = {path.name for path in bundle.iterdir()}
+    for store in (bundle, bundle / "store"):
+        done = zeekml("bundle", "promote", bundle, "--store", store)
+        assert done.returncode == 74
+        assert "choose another store" in done.stderr
+    assert {path.name for path in bundle.iterdir()} == files

@@ -61,7 +61,9 @@ def test_moments(text: str, seconds: float) -> None:
     assert read_moment(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "-", "yesterday", "2026-13-01", "-5", "1e99", "nan", "\0"])
+@pytest.mark.parametrize(
+    "text", ["", "-", "yesterday", "2026-13-01", "20261123", "-5", "1e99", "nan", "\0"]
+)
 def test_no_moments(text: str) -> None:
     with pytest.raises(ValueError, match="must be a time such as"):
         read_moment(text)

@@ -64,3 +64,8 @@ def test_whatever_is_in_it_is_read_or_refused(text: str) -> None:
         assert "t:" in str(error)
     else:
         assert all(row.name for row in rows)
+
+
+def test_what_is_no_table_has_an_end() -> None:
+    with pytest.raises(DataError, match=r"/dev/zero:1: the line is too long"):
+        read_label_file(Path("/dev/zero"))

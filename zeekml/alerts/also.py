@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from zeekml.alerts.formats import FORMATS, key_in_form
+from zeekml.alerts.formats import FORMATS, begins_as, key_in_form
 from zeekml.core.directory_lock import TakenError
 from zeekml.core.text import printable
 from zeekml.errors import OutputError
@@ -121,7 +121,12 @@ def _obstacle(file: AlsoFile, *, appends: bool) -> str | None:
     except OSError as error:
         return f"cannot be read: {error.strerror}"
     forms = [file.form] if appends else list(FORMATS)
-    if line.endswith(b"\n") and not any(key_in_form(form, line) for form in forms):
+    if line.endswith(b"\n"):
+        ours = any(key_in_form(form, line) for form in forms)
+    else:
+        # the first line of a run that was killed while it wrote
+        ours = any(begins_as(form, line) for form in forms)
+    if not ours:
         # a slip of the keyboard must not cost a log, nor may a file hold lines of two forms
         return f"is there and does not hold notices in the form {file.form}"
     return None

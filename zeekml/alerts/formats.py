@@ -31,6 +31,12 @@ FORMATS: Final[Mapping[str, Callable[[Values], bytes]]] = MappingProxyType(
 )
 """Each form by its name; gives one line without its end."""
 
+_BEGINNINGS: Final[Mapping[str, tuple[bytes, ...]]] = {
+    "notice": (b'{"ts":',),
+    "ocsf": (b'{"finding_info":{"', b'{"metadata":{"'),
+    "ecs": (b'{"event":{"id":"',),
+    "cef": (b"CEF:0|zeekml|zeekml|",),
+}
 # where the lines in JSON have what names them, as ``zeekml_id/zeekml_seq``
 _NAMED_AT: Final = {"ocsf": ("metadata", "uid"), "ecs": ("event", "id")}
 
@@ -43,6 +49,13 @@ def encode_in_form(form: str, notice: Notice | HealthNotice) -> bytes:
 def line_of_notice(form: str, line: bytes) -> bytes:
     """One line, with its end, of a line that `encode_json` wrote with all columns."""
     return FORMATS[form](json.loads(line)) + b"\n"
+
+
+def begins_as(form: str, beginning: bytes) -> bool:
+    """Whether bytes can be the beginning of a line in a form, or are nothing at all."""
+    return any(
+        beginning.startswith(known) or known.startswith(beginning) for known in _BEGINNINGS[form]
+    )
 
 
 def key_in_form(form: str, line: bytes) -> str | None:

@@ -79,13 +79,19 @@ def label(
 def _rows(
     words: Sequence[str], threat: str | None, note: str, table: Path | None
 ) -> list[LabelRow]:
-    from zeekml.triage.label_table import LabelRow, read_label_file, read_label_table
+    from zeekml.triage.label_table import (
+        LabelRow,
+        bounded_lines,
+        read_label_file,
+        read_label_table,
+    )
 
     if table is not None:
         if words or threat or note:
             raise click.UsageError("--from tells labels by itself; leave the rest out")
         if str(table) == "-":
-            return read_label_table(sys.stdin, "standard input")
+            name = "standard input"
+            return read_label_table(bounded_lines(sys.stdin, name), name)
         return read_label_file(table)
     if len(words) < 2 or words[-1] not in ("true", "false"):
         raise click.UsageError(_USAGE)

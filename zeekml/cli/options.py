@@ -155,13 +155,11 @@ def dates_options(command: _Command) -> _Command:
     @click.option(
         "--warm-up",
         metavar="TIME",
-        default="1h",
-        show_default=True,
-        help="How long before --from to begin reading, for context: 30m, 12h; 7d for the history "
-        "of pairs of hosts.",
+        help="How long before --from to begin reading, for context [default: 1h]: 30m, 12h; 7d for "
+        "the history of pairs of hosts.",
     )
     @wraps(command)
-    def run(begin: str | None, end: str | None, warm_up: str, **given: Any) -> Any:
+    def run(begin: str | None, end: str | None, warm_up: str | None, **given: Any) -> Any:
         def dates() -> RecordDates | None:
             from zeekml.readers.record_dates import RecordDates, read_duration, read_moment
 
@@ -169,8 +167,11 @@ def dates_options(command: _Command) -> _Command:
             for option, name, text in (("--from", "begin", begin), ("--to", "end", end)):
                 if text is not None:
                     values[name] = _read(option, read_moment, text)
-            values["warm_up"] = _read("--warm-up", read_duration, warm_up)
-            if begin is None and end is None:
+            if warm_up is not None:
+                if begin is None:
+                    raise click.UsageError("--warm-up needs --from")
+                values["warm_up"] = _read("--warm-up", read_duration, warm_up)
+            if not values:
                 return None
             return _read("--to", lambda given: RecordDates(**given), values)
 

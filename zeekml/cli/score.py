@@ -99,8 +99,9 @@ def score(
     output_options = options.output_options(config, outputs)
     feed = options.chosen_path(feed, config.feed)
     ours = (out,) if feed is None else (out, feed)
-    for directory in ours:
-        refuse_output_among_inputs(inputs, directory)
+    refuse_output_among_inputs(inputs, out)
+    if feed is not None:
+        refuse_output_among_inputs(inputs, feed, "--feed")
     page = None if report is None else report_page(report)
     if page is not None:
         check_page(page, {out / name for name in OUTPUT_NAMES})

@@ -139,6 +139,7 @@ def watch(
     give_back_large_blocks()
     do_without_pandas()
     from zeekml.alerts.also import check_also
+    from zeekml.live.health.prometheus import check_metrics_file
     from zeekml.live.startup import Startup
     from zeekml.live.tail.default_paths import look_around
     from zeekml.live.tail.inputs import found_logs, named_logs
@@ -146,11 +147,13 @@ def watch(
 
     logs = named_logs(zeek, suricata) if zeek or suricata else found_logs(look_around())
     paths = [path for group in logs for path in group.paths]
-    for directory in (out, state) if feed is None else (out, state, feed):
-        refuse_output_among_inputs([path.parent for path in paths], directory)
+    for option, directory in (("--out", out), ("--state", state), ("--feed", feed)):
+        if directory is not None:
+            refuse_output_among_inputs([path.parent for path in paths], directory, option)
     refuse_nested(out, state)
     written = [out / name for name in OUTPUT_NAMES]
     if config.metrics_file is not None:
+        check_metrics_file(Path(config.metrics_file), written)
         written.append(Path(config.metrics_file))
     kept_from = [state] if feed is None else [state, feed]
     check_also(output_options.also, logs=paths, taken=written, kept_from=kept_from, appends=True)

@@ -27,7 +27,7 @@ from zeekml.core.text import printable
 from zeekml.ensemble.bundle import SHORT_DIGEST, Bundle, load_bundle
 from zeekml.ensemble.bundle_writer import NewBundle, write_bundle
 from zeekml.ensemble.signing.signature import SIGNATURE_FILE
-from zeekml.errors import InputError
+from zeekml.errors import InputError, OutputError
 
 CURRENT: Final = "current"
 HISTORY: Final = "history.json"
@@ -97,6 +97,8 @@ class BundleStore:
 
     def promote(self, bundle: Bundle) -> Path:
         """Put a bundle in force, which is copied here if it is not here yet."""
+        if self.directory.resolve().is_relative_to(bundle.path.resolve()):
+            raise OutputError(f"{self.directory}: is the bundle itself; choose another store")
         with as_output_error(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
             with closing(self._lock()):

@@ -22,11 +22,12 @@ OUTSIDE: Final = "outside_dates"
 CONTEXT: Final = "context_of_dates"
 """As what records are skipped that were read for the context of others alone."""
 
-LATE: Final = 900.0
-"""Seconds by which a flow may be logged later than others that ended after it: a sensor waits that
-long, and less, for more of a connection that has fallen silent."""
+LATE: Final = 7200.0
+"""Seconds by which a flow may be logged later than others that ended after it: a sensor waits for
+more of a connection that has fallen silent, for an hour where it is told to."""
 
 _MICROS: Final = 1_000_000
+_EARLIEST: Final = 1e8
 _DURATION: Final = re.compile(r"(\d{1,6})([smhd])", re.ASCII)
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -47,7 +48,7 @@ class RecordDates:
     Notes
     -----
     Logs are not quite in order of the ends. So a little more is read on both sides (`LATE`), and
-    flows have the context that they have in the whole log.
+    flows have the context that they have in the whole log, unless they are later still.
     """
 
     begin: float = -math.inf
@@ -88,7 +89,8 @@ def read_moment(text: str) -> float:
         seconds = read_time(text)
     except ValueError:
         seconds = None
-    if seconds is None or not 0 <= seconds < MAX_TIME:
+    # what is meant by 20261123 is no second of the year 1970
+    if seconds is None or not _EARLIEST <= seconds < MAX_TIME:
         raise ValueError("must be a time such as 2026-11-20, 2026-11-20T08:30 or 1795161600")
     return seconds
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TextIO
 
 from zeekml.core.text import printable
 from zeekml.ensemble.classes import THREATS
@@ -16,6 +17,7 @@ _COLUMNS: Final = (*_NAMES, "label", "threat", "note")
 _TRUTH: Final = {"true": True, "1": True, "false": False, "0": False}
 _MOST: Final = 100_000
 _MAX_CELL: Final = 4096
+_MAX_LINE: Final = 1 << 16
 
 
 class LabelRow(NamedTuple):
@@ -31,11 +33,22 @@ def read_label_file(path: Path) -> list[LabelRow]:
     """The rows of a file; a `DataError` names the line, an `InputError` what cannot be read."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            return read_label_table(file, printable(str(path), 300))
+            return read_label_table(bounded_lines(file, path), printable(str(path), 300))
     except OSError as error:
         raise InputError(f"{path}: cannot read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is not UTF-8 text") from error
+
+
+def bounded_lines(file: TextIO, name: Path | str) -> Iterator[str]:
+    """The lines of a file; a `DataError` says that one is too long to be of a table of labels."""
+    for number in itertools.count(1):
+        line = file.readline(_MAX_LINE)
+        if len(line) == _MAX_LINE:
+            raise DataError(f"{name}:{number}: the line is too long for a table of labels")
+        if not line:
+            return
+        yield line
 
 
 def read_label_table(lines: Iterable[str], name: str) -> list[LabelRow]:

@@ -16,7 +16,7 @@ from watch_figures import BOTH, FIGURES, NOW, shown, stream
 from zeekml._version import __version__
 from zeekml.detection.notice import NOTES
 from zeekml.errors import OutputError
-from zeekml.live.health.prometheus import write_metrics
+from zeekml.live.health.prometheus import check_metrics_file, write_metrics
 from zeekml.live.stream import SHED
 from zeekml.live.tail.events import Cause
 
@@ -220,3 +220,16 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
         with pytest.raises(OutputError, match=r"zeekml\.prom: cannot write: "):
             write_metrics(path, shown())
     assert [entry.name for entry in tmp_path.iterdir()] == ["zeekml.prom"]
+
+
+def test_a_slip_in_the_configuration_costs_no_file(tmp_path: Path) -> None:
+    path, notices = tmp_path / "zeekml.prom", tmp_path / "notice.log"
+    check_metrics_file(path, [notices])
+    write_metrics(path, shown(*BOTH))
+    check_metrics_file(path, [notices])
+    path.write_bytes(b"")
+    check_metrics_file(path, [notices])
+    path.write_bytes(b"#fields\tts\n")
+    for wrong, reason in ((path, "no figures"), (notices, "notices"), (tmp_path, "no regular")):
+        with pytest.raises(OutputError, match=f"{reason}.*choose another metrics_file"):
+            check_metrics_file(wrong, [tmp_path / "x" / ".." / "notice.log"])

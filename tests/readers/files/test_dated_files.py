@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from zeekml.errors import InputError
 from zeekml.readers.files.dated_files import on_dates
 from zeekml.readers.files.discovery import Discovery, discover
 from zeekml.readers.record_dates import RecordDates
@@ -55,16 +54,16 @@ def days(found: Discovery) -> list[int]:
 def test_files_of_other_dates_are_left_out_with_days_to_spare(archive: Path) -> None:
     begin = (BEGIN + timedelta(days=9)).timestamp()  # the tenth
     found = on_dates(discover([archive]), RecordDates(begin, begin + DAY, warm_up=3600.0))
-    assert days(found) == list(range(7, 13))
-    assert found.files_skipped["outside_dates"] == DAYS - 6
+    assert days(found) == list(range(7, 15))
+    assert found.files_skipped["outside_dates"] == 2 * DAYS - 16
     beside = found.streams[0].beside["dns"]
-    assert {int(f.path.parent.name[-2:]) for f in beside if f.path is not None} == set(range(7, 14))
+    assert {int(f.path.parent.name[-2:]) for f in beside if f.path is not None} == set(range(7, 15))
 
 
 def test_a_longer_warm_up_reads_more_files(archive: Path) -> None:
     begin = (BEGIN + timedelta(days=9)).timestamp()
     found = on_dates(discover([archive]), RecordDates(begin, begin + DAY, warm_up=7 * DAY))
-    assert days(found) == list(range(1, 13))
+    assert days(found) == list(range(1, 15))
 
 
 def test_without_dates_all_are_read(archive: Path) -> None:
@@ -77,8 +76,7 @@ def test_nothing_of_these_dates(archive: Path) -> None:
     early = (BEGIN - timedelta(days=100)).timestamp()
     # the last file may go on for ever, as far as anybody knows
     assert days(on_dates(discover([archive]), RecordDates(late))) == [DAYS]
-    with pytest.raises(InputError, match="--from and --to"):
-        on_dates(discover([archive]), RecordDates(end=early))
+    assert days(on_dates(discover([archive]), RecordDates(end=early))) == [1]
 
 
 def test_a_gap_hides_nothing(archive: Path) -> None:
@@ -87,5 +85,38 @@ def test_a_gap_hides_nothing(archive: Path) -> None:
             path.unlink()
     begin = (BEGIN + timedelta(days=9)).timestamp()
     found = on_dates(discover([archive]), RecordDates(begin, begin + DAY))
-    # the file before the gap may hold a flow that ended within it
-    assert days(found) == [5]
+    # a flow that ended within the gap may be in the file before it, or in the one after it
+    assert days(found) == [5, 16]
+
+
+def test_a_sensor_without_a_clock_at_first_hides_nothing(archive: Path) -> None:
+    path = archive / "2026-11-11" / "conn.00:00:00-00:00:00.log"
+    boot = datetime(2023, 1, 1, tzinfo=UTC)
+    wrong = "".join(record(boot + timedelta(seconds=number)) for number in range(40))
+    path.write_text(wrong + path.read_text())
+    for day in (10, 11):
+        begin = (BEGIN + timedelta(days=day - 1)).timestamp()
+        found = on_dates(discover([archive]), RecordDates(begin, begin + DAY))
+        assert day in days(found)
+
+
+def test_names_may_be_of_the_end(tmp_path: Path) -> None:
+    for week in range(1, 5):
+        end = BEGIN + timedelta(days=7 * week)
+        first = end - timedelta(days=7)
+        lines = "".join(record(first + timedelta(hours=hour)) for hour in range(7 * 24))
+        (tmp_path / f"conn.log-{end:%Y%m%d}").write_text(lines)
+        beside = {
+            "ts": first.timestamp(),
+            "uid": "C1",
+            "id.orig_h": "10.0.0.1",
+            "query": "a.example",
+        }
+        beside |= {"id.orig_p": 1, "id.resp_h": "10.0.0.2", "id.resp_p": 53, "proto": "udp"}
+        (tmp_path / f"dns.log-{end:%Y%m%d}").write_text(json.dumps(beside) + "\n")
+    for day in range(1, 28):
+        begin = (BEGIN + timedelta(days=day - 1)).timestamp()
+        stream = on_dates(discover([tmp_path]), RecordDates(begin, begin + DAY)).streams[0]
+        end = BEGIN + timedelta(days=7 * ((day + 6) // 7))
+        for files in (stream.files, stream.beside["dns"]):
+            assert any(file.path and file.path.name.endswith(f"{end:%Y%m%d}") for file in files)

@@ -113,6 +113,14 @@ def sign(name: str, digests: Mapping[str, str], key: PrivateKey) -> bytes:
     return msgspec.json.encode(_Sigstore(_MEDIA_TYPE, material, envelope)) + b"\n"
 
 
+def is_signature(data: bytes) -> bool:
+    """Whether a file holds a signature, whoever made it."""
+    try:
+        return msgspec.json.decode(data, type=_Sigstore).media_type == _MEDIA_TYPE
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+
+
 def signed_digests(data: bytes, key: PublicKey) -> dict[str, str]:
     """SHA-256 in hex by file name, of a signature that the key made.
 

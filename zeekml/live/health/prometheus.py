@@ -16,6 +16,7 @@ from zeekml.core.atomic_write import as_output_error, replacing
 from zeekml.core.text import printable
 from zeekml.detection.notice import NOTES
 from zeekml.ensemble.bundle import Bundle
+from zeekml.errors import OutputError
 from zeekml.feeds.suricata_feed import SuricataStatus
 from zeekml.live.stream import SHED, LiveStream
 from zeekml.live.tail.events import Cause
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 FILE_MODE: Final = 0o644
 """node_exporter runs as a user of its own."""
 
+_BEGINNING: Final = b"# HELP zeekml_"
 _LABEL_LENGTH: Final = 4096
 # a counter that begins at 1 has not grown, to Prometheus: the first of each would never be seen
 _NO_GAPS: Final = dict.fromkeys(map(str, Cause), 0)
@@ -145,6 +147,25 @@ def _sink_figures(sink: SinkFigures) -> list[tuple[str, str, float]]:
         ("dead_total", "Notices given up.", tally.dead),
         ("failing_seconds", "For how long nothing got through, 0 if it works.", sink.failing),
     ]
+
+
+def check_metrics_file(path: Path, taken: Iterable[Path]) -> None:
+    """Raise an `OutputError` if a file for the figures is an output, or holds something else.
+
+    A slip in the configuration must not cost a log.
+    """
+    shown, remedy = printable(str(path), 4096), "choose another metrics_file"
+    if path.resolve() in {other.resolve() for other in taken}:
+        raise OutputError(f"{shown}: zeekml writes its notices there; {remedy}")
+    with as_output_error(path):
+        if not path.exists():
+            return
+        if not path.is_file():
+            raise OutputError(f"{shown}: is no regular file; {remedy}")
+        with path.open("rb") as file:
+            beginning = file.read(len(_BEGINNING))
+    if not _BEGINNING.startswith(beginning):
+        raise OutputError(f"{shown}: is there and holds no figures of a watch; {remedy}")
 
 
 def write_metrics(path: Path, figures: bytes) -> None:

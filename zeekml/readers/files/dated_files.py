@@ -1,8 +1,10 @@
 """Which files of streams can hold records of some dates, by when the files were begun.
 
-Nothing is known of a record but by reading it. So a file is left out only if others make sure, with
-days to spare for clocks, time zones and connections that are logged late, that no record in it is
-wanted: the next file of its writer was begun long before, or it was itself begun long after.
+Nothing is known of a record but by reading it. So a file is left out only if names and first flows
+make sure, with days to spare for clocks, time zones and connections that are logged late, that no
+record in it is wanted: it and the next file of its writer were begun long before, or it and the one
+before it were begun long after. A name may be that of the end, and first flows of a sensor without
+a clock are of another year: the one that keeps the file counts.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from zeekml.errors import InputError
 from zeekml.readers.files.streams import Discovery, LogFile
 from zeekml.readers.record_dates import OUTSIDE, RecordDates
 
@@ -21,44 +22,39 @@ SPARE: Final = 2 * 86_400.0
 
 
 def on_dates(found: Discovery, dates: RecordDates | None) -> Discovery:
-    """What was discovered without the files that hold nothing of these dates; those are skipped.
-
-    An `InputError` says that nothing is left.
-    """
+    """What was discovered without the files that hold nothing of these dates; those are skipped."""
     if dates is None:
         return found
     streams = []
     for stream in found.streams:
-        loggers = tuple(kept for files in stream.loggers if (kept := _kept(files, dates)))
-        gone = len(stream.files) - sum(map(len, loggers))
-        if gone:
-            left = {file.source for files in loggers for file in files}
-            for file in stream.files:
-                if file.source not in left:
-                    found.skip(file.source, OUTSIDE)
-        if loggers:
-            beside = {kind: _kept(files, dates) for kind, files in stream.beside.items()}
-            beside = {kind: files for kind, files in beside.items() if files}
-            streams.append(replace(stream, loggers=loggers, beside=beside))
-    if not streams:
-        raise InputError("none of the logs has records of these dates; see --from and --to")
+        loggers = tuple(_kept(files, dates) for files in stream.loggers)
+        beside = {kind: _kept(files, dates) for kind, files in stream.beside.items()}
+        left = {file for files in (*loggers, *beside.values()) for file in files}
+        for file in (*stream.files, *(f for files in stream.beside.values() for f in files)):
+            if file not in left:
+                found.skip(file.source, OUTSIDE)
+        streams.append(replace(stream, loggers=loggers, beside=beside))
     return replace(found, streams=streams)
 
 
 def _kept(files: Sequence[LogFile], dates: RecordDates) -> tuple[LogFile, ...]:
+    """The files of one writer that may hold something, the first or the last one at least."""
     begun = [_begun(file) for file in files]
+    unknown = (math.inf, -math.inf)
     kept = []
-    following = math.inf  # when the next file was begun of which that is known
-    for file, own in zip(reversed(files), reversed(begun), strict=True):
-        late = own is not None and own >= dates.last + SPARE
-        if not late and following >= dates.first - SPARE:
+    for number, file in enumerate(files):
+        before = begun[number - 1] if number else unknown
+        after = begun[number + 1] if number + 1 < len(files) else unknown
+        own = begun[number]
+        late = min(own + before) >= dates.last + SPARE if own and before else False
+        early = max(own + after) < dates.first - SPARE if after else False
+        if not late and not early:
             kept.append(file)
-        following = following if own is None else own
-    return tuple(reversed(kept))
+    return tuple(kept)
 
 
-def _begun(file: LogFile) -> float | None:
-    """When a file was begun, in epoch seconds, if need be of an unknown time zone."""
-    if file.time is not None:
-        return file.time
-    return None if file.path is None else file.begun(absolute=False)
+def _begun(file: LogFile) -> tuple[float, ...]:
+    """When a file was begun, in epoch seconds, by its first flows and by its name or header."""
+    # the latter if need be of an unknown time zone
+    named = None if file.path is None else file.begun(absolute=False)
+    return tuple(time for time in (file.time, named) if time is not None)

@@ -276,7 +276,7 @@ def study_labels(
         if winner is not None:
             old, new = adapted.gate.old.recall, winner.figures.recall
             lost = [old[threat] - new[threat] for threat in old]
-            gate.reference_lost = max(gate.reference_lost, *lost)
+            gate.reference_lost = max([gate.reference_lost, *lost])
         if beside:
             outcome(FOREST).after.append(network.with_forest(labels, seed).counts)
             # of several of one kind, the strongest; what changes nothing stands for itself

@@ -61,8 +61,9 @@ def test_it_can_be_ended_as_soon_as_it_has_noted_where_the_log_begins(
     process = launch(log, tmp_path)
     try:
         until(lambda: positions(tmp_path / "state") or process.poll() is not None, "noted")
-        # and where the logs of events begin that may stand beside it
-        beside = [str(log.with_name(f"{name}.log")) for name in ("dns", "http", "ssl")]
+        # and where the logs of events and open connections begin that may stand beside it
+        names = ("dns", "http", "ssl", "conn_long", "open_conn")
+        beside = [str(log.with_name(f"{name}.log")) for name in names]
         assert sorted(positions(tmp_path / "state")) == sorted([str(log), *beside])
         process.send_signal(signal.SIGHUP)
         process.send_signal(number)

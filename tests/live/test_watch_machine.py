@@ -156,7 +156,7 @@ class WatchMachine(RotationRules):
 
 TestWatch = WatchMachine.TestCase
 TestWatch.settings = settings(
-    max_examples=int(os.environ.get("WATCH_EXAMPLES", "100")),
+    max_examples=int(os.environ.get("WATCH_EXAMPLES", "60")),
     # the suite takes the same sequences each time; asked for a number, it takes others
     derandomize="WATCH_EXAMPLES" not in os.environ,
     stateful_step_count=30,

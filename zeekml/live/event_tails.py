@@ -1,68 +1,49 @@
 """Zeek's logs of events beside a live conn.log: what they tell waits for the flows it belongs to.
 
-They are followed as conn.log is, through rotations and restarts, and are read before it. How far
-they are read is up to the flows: as far as these have come, so that what waits stays little. An
-event that is written after its flow was read comes too late, and is not used.
+An event that is written after its flow was read comes too late, and is not used.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
 
-from zeekml.core.text import printable
-from zeekml.live.tail.events import Event, FileOpened, Gap, Lines, Trouble
+from zeekml.live.tail.events import Gap
 from zeekml.live.tail.inputs import StreamLogs
 from zeekml.live.tail.log_tail import LogTail
+from zeekml.live.tails_beside import NewAccount, TailBeside, paths_beside
 from zeekml.readers.events.event_join import with_answers
-from zeekml.readers.events.flow_memory import FlowMemory
+from zeekml.readers.events.flow_memory import FlowMemory, Told
 from zeekml.readers.events.zeek_event_decoder import ZeekEventDecoder
 from zeekml.readers.events.zeek_events import LOG_OF_KIND
 from zeekml.readers.flow_schema import ZEEK
-from zeekml.readers.formats.zeek_header import CONN
 from zeekml.readers.rejects import SourceAccount
-from zeekml.readers.stream_reader import decoded
-
-log = logging.getLogger("zeekml.watch")
 
 
-class _EventTail:
-    """One log of events, and how far it has been read."""
+class _EventTail(TailBeside[Told]):
+    """One log of events; what it tells is remembered."""
 
-    def __init__(self, kind: str, tail: LogTail, account: Callable[[str], SourceAccount]) -> None:
-        self.tail = tail
-        self._kind = kind
-        self._new_account = account
-        self._account = account("")
-        self._decoder = ZeekEventDecoder(kind, self._account)
+    def __init__(self, kind: str, tail: LogTail, memory: FlowMemory, account: NewAccount) -> None:
+        self._kind, self._memory = kind, memory
+        self._latest: ZeekEventDecoder | None = None
+        super().__init__(tail, account, "what flows were about is not read from it")
 
     @property
     def clock(self) -> int:
-        """The log's clock, microseconds."""
-        return self._decoder.clock
+        assert self._latest is not None
+        return self._latest.clock
 
-    def take(self, events: Sequence[Event], memory: FlowMemory) -> list[Gap]:
-        """Remember what the next lines tell; what was lost between them."""
-        gaps = []
-        for event in events:
-            if isinstance(event, FileOpened):
-                self._account = self._new_account(printable(event.source, 4096))
-                self._decoder = ZeekEventDecoder(self._kind, self._account, self.clock)
-                if event.header is not None:
-                    self._decoder.decode(event.header)
-            elif isinstance(event, Lines):
-                for told in decoded(event.lines, self._decoder, self._account):
-                    for flow, one in zip(told.flows, told.events, strict=True):
-                        memory.add(flow, one)
-            elif isinstance(event, Gap):
-                gaps.append(event)
-            elif isinstance(event, Trouble):
-                path, why = printable(event.source, 4096), printable(event.reason, 200)
-                log.warning("%s: %s; what flows were about is not read from it", path, why)
-        return gaps
+    def _new_decoder(self, account: SourceAccount) -> ZeekEventDecoder:
+        # a log's clock goes on through its files
+        clock = None if self._latest is None else self._latest.clock
+        self._latest = ZeekEventDecoder(self._kind, account, clock)
+        return self._latest
+
+    def _keep(self, told: Told) -> None:
+        for flow, one in zip(told.flows, told.events, strict=True):
+            self._memory.add(flow, one)
 
 
 class EventTails:
@@ -76,11 +57,11 @@ class EventTails:
         self,
         tails: Sequence[tuple[str, LogTail]],
         memory: FlowMemory,
-        account: Callable[[str], SourceAccount],
+        account: NewAccount,
         hold: float,
     ) -> None:
         self._hold = round(hold * 1e6)
-        self._tails = [_EventTail(kind, tail, account) for kind, tail in tails]
+        self._tails = [_EventTail(kind, tail, memory, account) for kind, tail in tails]
         self._memory = memory
 
     @property
@@ -90,18 +71,11 @@ class EventTails:
 
     def read_until(self, clock: int) -> list[Gap]:
         """Read each log up to a time, in microseconds, and a little further; what was lost."""
-        gaps: list[Gap] = []
-        for one in self._tails:
-            while one.clock < clock + self._hold:
-                before = one.tail.checkpoint
-                gaps += one.take(one.tail.poll(), self._memory)
-                if one.tail.idle or one.tail.checkpoint == before:
-                    break
-        return gaps
+        return [gap for one in self._tails for gap in one.read_until(clock + self._hold)]
 
     def finish(self) -> list[Gap]:
         """Read what is left, when nobody writes any more."""
-        return [gap for one in self._tails for gap in one.take(one.tail.finish(), self._memory)]
+        return [gap for one in self._tails for gap in one.take(one.tail.finish())]
 
     def attach(self, flows: pa.RecordBatch) -> pa.RecordBatch:
         """The flows with their column of events, which are not remembered any longer."""
@@ -122,7 +96,4 @@ def reads_events(logs: StreamLogs) -> bool:
 
 def event_paths(conn: Path) -> dict[str, Path]:
     """By kind, where the logs of events are that Zeek writes beside a conn.log."""
-    before, mark, after = conn.name.rpartition(CONN)
-    if not mark:
-        return {}
-    return {kind: conn.with_name(f"{before}{log}{after}") for kind, log in LOG_OF_KIND.items()}
+    return paths_beside(conn, LOG_OF_KIND)

@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -24,6 +24,9 @@ from zeekml.features.feature_schema import LOCAL_NETS, MOST_RECORDS
 from zeekml.readers.events.event_schema import CONTEXT_HOLD
 from zeekml.readers.flow_schema import SURICATA_HOLD
 from zeekml.sink_config import SINK_TYPES, AnySink, check_sink
+
+if TYPE_CHECKING:
+    from zeekml.ensemble.bundle import Bundle
 
 DEFAULT_CONFIG: Final = Path("/etc/zeekml/zeekml.toml")
 """Read when it exists and no other file is named."""
@@ -52,9 +55,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     state: str | None = None
     # directory of the files that Zeek and Suricata read, or None
     feed: str | None = None
-    feed_expire: float = (
-        86_400.0  # seconds from an incident's last line until its hosts leave a feed
-    )
+    # seconds from an incident's last line until its hosts leave a feed
+    feed_expire: float = 86_400.0
     feed_severity: str = "medium"  # the least severity of incidents whose hosts are in it
     # files that zeekml watch writes in further forms, each as FORMAT:FILE
     also: tuple[str, ...] = ()
@@ -78,6 +80,16 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     # seconds of lag from which on records are passed over to catch up; 0 for never
     shed_lag: float = 0.0
     sinks: dict[str, AnySink] = {}  # where notices of zeekml watch are pushed to, by name
+
+    def load_bundle(self, path: Path | None) -> Bundle:
+        """The bundle at a path, None for the shipped one, if it is pinned and signed as wanted.
+
+        Raises as `zeekml.ensemble.bundle.load_bundle` does.
+        """
+        # not needed by whoever only reads the configuration
+        from zeekml.ensemble.bundle import load_bundle
+
+        return load_bundle(path, pin=self.bundle_sha256, public_key=self.bundle_public_key)
 
 
 MAX_HOLD: Final = 300.0

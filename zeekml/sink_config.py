@@ -54,7 +54,16 @@ class SinkSettings(
     max_queue: int = 10_000  # most notices that wait
 
 
-class WebhookSettings(SinkSettings, frozen=True, kw_only=True, tag="webhook"):
+class TlsSettings(SinkSettings, frozen=True, kw_only=True):
+    """What sinks share that may use TLS."""
+
+    verify: bool = True
+    ca_file: Text = None
+    cert_file: Text = None
+    key_file: Text = None
+
+
+class WebhookSettings(TlsSettings, frozen=True, kw_only=True, tag="webhook"):
     """A POST for each notice. The URL is given, or read from a file or the environment."""
 
     url: Text = None
@@ -67,22 +76,14 @@ class WebhookSettings(SinkSettings, frozen=True, kw_only=True, tag="webhook"):
     token_header: str = "Authorization"
     token_scheme: str = "Bearer"  # stands before the token; may be empty
     proxy: Text = None  # "host:port" of a proxy for https
-    verify: bool = True
-    ca_file: Text = None
-    cert_file: Text = None
-    key_file: Text = None
 
 
-class SyslogSettings(SinkSettings, frozen=True, kw_only=True, tag="syslog"):
+class SyslogSettings(TlsSettings, frozen=True, kw_only=True, tag="syslog"):
     """A message of RFC 5424 for each notice."""
 
     address: str  # "host" or "host:port"
     transport: Literal["udp", "tcp", "tls"] = "udp"
     facility: str = "local0"
-    verify: bool = True
-    ca_file: Text = None
-    cert_file: Text = None
-    key_file: Text = None
 
 
 class CommandSettings(SinkSettings, frozen=True, kw_only=True, tag="command"):

@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 from sink_receivers import HttpReceiver, answer, hang, reset
+from stepped_watcher import SteppedWatcher
 from watch_process import Log, WatchProcess, until
 
 from zeekml.config import Config
 from zeekml.live.health import problems
-from zeekml.live.service import CHECK_EVERY, Watcher, WatchJob
+from zeekml.live.service import WatchJob
 from zeekml.live.tail.inputs import StreamLogs
 from zeekml.outputs import NOTICE_LOG
 from zeekml.sink_config import WebhookSettings
@@ -44,22 +45,6 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(courier, "FIRST_PAUSE", 0.01)
     monkeypatch.setattr(courier, "LONGEST_PAUSE", 0.05)
     monkeypatch.setattr(push, "_LOOKED", 0.0)
-
-
-class Stepped(Watcher):
-    """A watcher that goes step by step."""
-
-    def __init__(self, job: WatchJob) -> None:
-        self.now = 0.0
-        super().__init__(job, clock=lambda: self.now, sleep=self.pass_time)
-        self.start()
-
-    def pass_time(self, seconds: float) -> None:
-        self.now += seconds
-
-    def step(self) -> float | None:
-        self.now += CHECK_EVERY
-        return super().step()
 
 
 def job(tmp_path: Path, log: Log, **sinks: WebhookSettings) -> WatchJob:
@@ -89,13 +74,13 @@ def test_what_stands_in_notice_log_is_pushed_once(
     tmp_path: Path, log: Log, server: HttpReceiver
 ) -> None:
     what = job(tmp_path, log, soc=WebhookSettings(url=server.url()))
-    with Stepped(what) as watcher:
+    with SteppedWatcher(what) as watcher:
         log.write(60)
         watcher.step()
         found = pushed(what.out)
         assert len(found) > 1
         assert arrived(server, len(found)) == found
-    with Stepped(what) as watcher:
+    with SteppedWatcher(what) as watcher:
         log.write(60)
         watcher.step()
         everything = pushed(what.out)
@@ -124,7 +109,7 @@ def test_nothing_is_sent_of_what_is_not_committed(
     def die(*_: object) -> None:
         raise DiedError
 
-    with Stepped(what) as watcher:
+    with SteppedWatcher(what) as watcher:
         monkeypatch.setattr(watcher.state, "commit", die)
         log.write(60)
         with pytest.raises(DiedError):
@@ -133,7 +118,7 @@ def test_nothing_is_sent_of_what_is_not_committed(
         assert found
         assert QueueReader(what.state).status()[0].waiting == len(found)
         assert server.requests == []
-    with Stepped(what) as watcher:
+    with SteppedWatcher(what) as watcher:
         watcher.step()
         assert pushed(what.out) == found
         until(lambda: not QueueReader(what.state).status()[0].waiting, "all taken out")
@@ -149,7 +134,7 @@ def test_a_sink_that_fails_is_a_problem_told_by_the_others(
         settings = {n: WebhookSettings(url=s.url(), threats=()) for n, s in sinks.items()}
         settings["bad"] = WebhookSettings(url=broken.url())
         what = job(tmp_path, log, **settings)
-        with Stepped(what) as watcher:
+        with SteppedWatcher(what) as watcher:
             log.write(60)
             watcher.step()
 
@@ -180,7 +165,7 @@ def test_a_full_queue_is_told(tmp_path: Path, log: Log, server: HttpReceiver) ->
         full = WebhookSettings(url=slow.url(), max_queue=2)
         other = WebhookSettings(url=server.url(), threats=())
         what = job(tmp_path, log, full=full, other=other)
-        with Stepped(what) as watcher:
+        with SteppedWatcher(what) as watcher:
             log.write(120)
             watcher.step()
             watcher.step()
@@ -196,7 +181,7 @@ def test_a_full_queue_is_told(tmp_path: Path, log: Log, server: HttpReceiver) ->
 def test_a_receiver_that_hangs_holds_nobody_up(tmp_path: Path, log: Log) -> None:
     with HttpReceiver(hang) as slow:
         what = job(tmp_path, log, slow=WebhookSettings(url=slow.url(), timeout=60.0))
-        with Stepped(what) as watcher:
+        with SteppedWatcher(what) as watcher:
             log.write(60)
             begun = time.monotonic()
             watcher.step()
@@ -213,7 +198,7 @@ def test_a_queue_that_is_removed_is_written_again(
 ) -> None:
     server.answers = [answer(503)]
     what = job(tmp_path, log, soc=WebhookSettings(url=server.url()))
-    with Stepped(what) as watcher:
+    with SteppedWatcher(what) as watcher:
         log.write(60)
         watcher.step()
         until(lambda: server.requests, "a request")

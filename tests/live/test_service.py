@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 from sensor_lines import NOW, as_json, conn
+from stepped_watcher import SteppedWatcher
 from watch_process import Log, of_flows
 
 from zeekml.config import Config
 from zeekml.core.directory_lock import TakenError
 from zeekml.errors import OutputError
-from zeekml.live.service import CHECK_EVERY, Watcher, WatchJob
+from zeekml.live.service import Watcher, WatchJob
 from zeekml.live.state.database import State
 from zeekml.live.tail.inputs import StreamLogs
 from zeekml.outputs import NOTICE_LOG, OutputOptions
@@ -31,26 +32,6 @@ def job(tmp_path: Path, log: Log) -> WatchJob:
     # a small context: there is not much to remember here
     config = Config(context_records=1000)
     return WatchJob(logs, tmp_path / "out", tmp_path / "state", config, options=OutputOptions())
-
-
-class SteppedWatcher(Watcher):
-    """A watcher whose own clock stands still but between its steps, and while it sleeps."""
-
-    def __init__(self, job: WatchJob) -> None:
-        self.now = 0.0
-        super().__init__(job, clock=lambda: self.now, sleep=self.pass_time)
-        self.start()
-
-    def pass_time(self, seconds: float) -> None:
-        self.now += seconds
-
-    def step(self) -> float | None:
-        self.now += CHECK_EVERY
-        return super().step()
-
-    @property
-    def read(self) -> int:
-        return self.streams[0].record.counters.records_read
 
 
 def lines(job: WatchJob) -> list[bytes]:

@@ -18,7 +18,7 @@ from zeekml.alerts.nested_form import as_ecs, as_ocsf, encode
 from zeekml.alerts.zeek_notice import encode_json
 from zeekml.detection.notice import Notice
 
-__all__ = ["FORMATS", "Values", "encode_in_form", "key_in_form", "line_of_notice"]
+__all__ = ["FORMATS", "Values", "begins_as", "encode_in_form", "key_in_form", "line_of_notice"]
 
 
 def as_notice(values: Values) -> bytes:

@@ -16,7 +16,7 @@ from zeekml.detection.allowlist import EMPTY, Allowlist
 from zeekml.detection.candidates import Candidates
 from zeekml.detection.notice import Notice
 from zeekml.detection.policy import Policy
-from zeekml.ensemble.bundle import Bundle, load_bundle
+from zeekml.ensemble.bundle import Bundle
 from zeekml.outputs import NoticeOutputs, OutputOptions
 from zeekml.pairs.layout import CONTACT, Records
 from zeekml.pipeline import Pipeline
@@ -66,10 +66,7 @@ class ScoreJob:
 
     def load_bundle(self) -> Bundle:
         """The bundle, if it is pinned and signed as the configuration wants it."""
-        config = self.config
-        return load_bundle(
-            self.bundle, pin=config.bundle_sha256, public_key=config.bundle_public_key
-        )
+        return self.config.load_bundle(self.bundle)
 
     def pipeline(self, stream: Stream, *, detects_only: bool = False) -> Pipeline:
         """The pipeline of a stream."""

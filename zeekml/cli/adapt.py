@@ -67,7 +67,6 @@ def adapt(
     from zeekml.cli.run.progress import input_progress, step_progress
     from zeekml.detection.allowlist import load_allowlist
     from zeekml.detection.policy import load_policy
-    from zeekml.ensemble.bundle import load_bundle
     from zeekml.ensemble.bundle_writer import check_place
     from zeekml.errors import InputError
     from zeekml.readers.files.discovery import discover
@@ -89,7 +88,7 @@ def adapt(
         raise InputError(f"{directory}: nobody gave a label; see `zeekml label --help`")
     config = setup.config
     detection = Detection(
-        load_bundle(setup.bundle, pin=config.bundle_sha256, public_key=config.bundle_public_key),
+        config.load_bundle(setup.bundle),
         load_policy(setup.rules),
         load_allowlist(setup.rules),
         tuple(config.local_nets),

@@ -56,7 +56,6 @@ def calibrate(
     from zeekml.cli.run.progress import input_progress, step_progress
     from zeekml.detection.allowlist import load_allowlist
     from zeekml.detection.policy import load_policy
-    from zeekml.ensemble.bundle import load_bundle
     from zeekml.ensemble.bundle_writer import check_place
     from zeekml.errors import DataError
     from zeekml.outputs import refuse_output_among_inputs
@@ -67,9 +66,7 @@ def calibrate(
     # said before minutes of work, not after
     check_place(out, overwrite=overwrite)
     refuse_output_among_inputs(inputs, out)
-    loaded = load_bundle(
-        setup.bundle, pin=config.bundle_sha256, public_key=config.bundle_public_key
-    )
+    loaded = config.load_bundle(setup.bundle)
     policy, allowlist = load_policy(setup.rules), load_allowlist(setup.rules)
     discovery = discover(inputs, exclude=(out,))
     with (

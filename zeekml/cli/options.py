@@ -19,9 +19,8 @@ _Command = Callable[..., Any]
 _T = TypeVar("_T")
 _U = TypeVar("_U")
 GivenHeader = Callable[[], "Header | None"]  # of files without one, see `column_options`
-GivenDates = Callable[
-    [], "RecordDates | None"
-]  # of the records that are wanted, see `dates_options`
+# of the records that are wanted, see `dates_options`
+GivenDates = Callable[[], "RecordDates | None"]
 
 PATH: Final = click.Path(path_type=Path)
 

@@ -86,13 +86,12 @@ def _directory(flag: Path | None, configured: str | None, of_service: Path) -> P
 
 def _models_and_rules(wanted: Wanted, config: Config) -> list[Finding]:
     from zeekml.detection.policy import load_policy
-    from zeekml.ensemble.bundle import load_bundle
 
     findings = []
     thresholds = None
     named = wanted.bundle or (Path(config.bundle) if config.bundle else None)
     try:
-        bundle = load_bundle(named, pin=config.bundle_sha256, public_key=config.bundle_public_key)
+        bundle = config.load_bundle(named)
     except (BundleError, ConfigError, DataError) as error:
         remedy = "install the bundle again, or name another with --bundle"
         findings.append(Check("bundle", named or "bundle").fail(str(error), remedy))

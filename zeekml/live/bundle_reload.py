@@ -24,10 +24,9 @@ class BundleReloader:
     """
 
     def __init__(self, path: Path | None, config: Config) -> None:
-        self._path = path
-        self._pin, self._public_key = config.bundle_sha256, config.bundle_public_key
+        self._path, self._config = path, config
         self._stamps = self._look()
-        self.current: Bundle = load_bundle(path, pin=self._pin, public_key=self._public_key)
+        self.current: Bundle = config.load_bundle(path)
 
     def changed(self, policy: Policy) -> bool:
         """Look; tell whether `current` is another one now.
@@ -41,7 +40,7 @@ class BundleReloader:
         if stamps[0] is None:
             return False  # between two
         try:
-            read = load_bundle(self._path, pin=self._pin, public_key=self._public_key)
+            read = self._config.load_bundle(self._path)
             policy.thresholds(read.manifest.thresholds)
         except (BundleError, ConfigError) as error:
             log.error("%s; the bundle read before stays in force", error)
@@ -59,12 +58,14 @@ class BundleReloader:
         store = None if self._path is None else store_of(self._path)
         found = None if store is None else store.version(digest)
         try:
-            return None if found is None else load_bundle(found, public_key=self._public_key)
+            key = self._config.bundle_public_key
+            return None if found is None else load_bundle(found, public_key=key)
         except (BundleError, ConfigError) as error:
             log.warning("%s", error)
             return None
 
     def _look(self) -> tuple[Stamp | None, ...]:
         """What the manifest is, and the signature where one is wanted."""
-        wanted = (MANIFEST_FILE, *(() if self._public_key is None else (SIGNATURE_FILE,)))
+        signed = self._config.bundle_public_key is not None
+        wanted = (MANIFEST_FILE, SIGNATURE_FILE) if signed else (MANIFEST_FILE,)
         return tuple(None if self._path is None else stamp_of(self._path / f) for f in wanted)

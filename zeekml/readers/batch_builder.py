@@ -104,8 +104,14 @@ def to_microseconds(seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]
 
 def flow_end(batch: pa.RecordBatch) -> npt.NDArray[np.float64]:
     """The end of each flow (rows,) in epoch seconds; its start where no duration is known."""
-    duration = np.nan_to_num(batch.column("duration").to_numpy(zero_copy_only=False), nan=0.0)
-    return batch.column("ts").to_numpy(zero_copy_only=False) + duration
+    return _ends(batch.column("ts"), batch.column("duration"))
+
+
+def _ends(ts: pa.Array, duration: pa.Array | None) -> npt.NDArray[np.float64]:
+    starts = ts.to_numpy(zero_copy_only=False)
+    if duration is None:
+        return starts
+    return starts + np.nan_to_num(duration.to_numpy(zero_copy_only=False), nan=0.0)
 
 
 def build_batch(
@@ -164,7 +170,7 @@ def build_batch(
     for name, unknown in wrong.items():
         account.unknown(name, int((unknown & keep).sum()))
     if account.dates is not None and keep.any():
-        off = keep & ~account.dates.read(_ends(out))
+        off = keep & ~account.dates.read(_ends(out["ts"], out.get("duration")))
         if dropped := int(off.sum()):
             account.skip(OUTSIDE, dropped)
             keep &= ~off
@@ -208,14 +214,6 @@ def _enter(flows: pa.RecordBatch, account: SourceAccount) -> None:
     account.accept(len(flows), float(ts.min()), float(ts.max()))
     sides = judged_sides(flows)
     account.judge_sides(int(sides.sum()), len(sides))
-
-
-def _ends(columns: Mapping[str, pa.Array]) -> npt.NDArray[np.float64]:
-    """When each row ended, in epoch seconds; NaN where it has no start."""
-    ts = columns["ts"].to_numpy(zero_copy_only=False)
-    if "duration" not in columns:
-        return ts
-    return ts + np.nan_to_num(columns["duration"].to_numpy(zero_copy_only=False), nan=0.0)
 
 
 def _constant(value: str, n: int) -> pa.Array:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ssl
 
-from zeekml.sink_config import SyslogSettings, WebhookSettings
+from zeekml.sink_config import TlsSettings
 from zeekml.sinks.message import DeliveryError
 
 
-def client_context(settings: WebhookSettings | SyslogSettings) -> ssl.SSLContext:
+def client_context(settings: TlsSettings) -> ssl.SSLContext:
     """A context that trusts whom the settings say; a `DeliveryError` names the file at fault."""
     try:
         context = ssl.create_default_context(cafile=settings.ca_file)

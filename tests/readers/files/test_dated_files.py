@@ -60,6 +60,16 @@ def test_files_of_other_dates_are_left_out_with_days_to_spare(archive: Path) -> 
     assert {int(f.path.parent.name[-2:]) for f in beside if f.path is not None} == set(range(7, 15))
 
 
+def test_logs_of_interim_records_are_chosen_likewise(archive: Path) -> None:
+    for directory in archive.iterdir():
+        log = directory / "conn.00:00:00-00:00:00.log"
+        (directory / "conn_long.00:00:00-00:00:00.log").write_text(log.read_text())
+    begin = (BEGIN + timedelta(days=9)).timestamp()
+    found = on_dates(discover([archive]), RecordDates(begin, begin + DAY, warm_up=3600.0))
+    kept = found.streams[0].interim["conn_long"]
+    assert {int(f.path.parent.name[-2:]) for f in kept if f.path is not None} == set(range(7, 15))
+
+
 def test_a_longer_warm_up_reads_more_files(archive: Path) -> None:
     begin = (BEGIN + timedelta(days=9)).timestamp()
     found = on_dates(discover([archive]), RecordDates(begin, begin + DAY, warm_up=7 * DAY))

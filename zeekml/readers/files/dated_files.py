@@ -29,11 +29,13 @@ def on_dates(found: Discovery, dates: RecordDates | None) -> Discovery:
     for stream in found.streams:
         loggers = tuple(_kept(files, dates) for files in stream.loggers)
         beside = {kind: _kept(files, dates) for kind, files in stream.beside.items()}
-        left = {file for files in (*loggers, *beside.values()) for file in files}
-        for file in (*stream.files, *(f for files in stream.beside.values() for f in files)):
+        interim = {log: _kept(files, dates) for log, files in stream.interim.items()}
+        chosen = replace(stream, loggers=loggers, beside=beside, interim=interim)
+        left = set(chosen.all_files)
+        for file in stream.all_files:
             if file not in left:
                 found.skip(file.source, OUTSIDE)
-        streams.append(replace(stream, loggers=loggers, beside=beside))
+        streams.append(chosen)
     return replace(found, streams=streams)
 
 

@@ -96,6 +96,12 @@ class Stream:
         return tuple(file for files in self.loggers for file in files)
 
     @property
+    def all_files(self) -> tuple[LogFile, ...]:
+        """These, and those of the logs beside it."""
+        beside = (*self.beside.values(), *self.interim.values())
+        return (*self.files, *(file for files in beside for file in files))
+
+    @property
     def place(self) -> tuple[str, ...]:
         """The directory that its files are archived below."""
         return self.files[0].name.directory
@@ -103,9 +109,7 @@ class Stream:
     @property
     def size(self) -> int:
         """Bytes on disk."""
-        logs = (*self.beside.values(), *self.interim.values())
-        beside = (file for files in logs for file in files)
-        return sum(file.size for file in (*self.files, *beside))
+        return sum(file.size for file in self.all_files)
 
     @property
     def in_disorder(self) -> bool:

@@ -92,7 +92,7 @@ class TsvDecoder:
 
     def _decode_records(self, data: bytes, line: int, *, complete: bool) -> pa.RecordBatch | None:
         header = self._headers.header
-        refusal = header.refusal if self._log == CONN else header.refused_as(self._log)
+        refusal = header.refused_as(self._log)
         if refusal is not None:
             if header.fields:
                 kind = refusal.removeprefix("zeek_")
